@@ -1,0 +1,113 @@
+"""The one map from a URL, a path or a storage type to a back end, which is imported when used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
+
+from session_store.errors import SettingsError
+from session_store.repository import SessionRepository
+
+FORMS: Final = (
+    "memory://, file:///absolute/directory, sqlite:///relative.db, sqlite:////absolute.db, "
+    "or a path: one that ends in .db is an SQLite file, any other a directory for sessions.json"
+)
+
+_ALMOST_URLS: Final = (":memory:", "memory:", "file:", "sqlite:")
+"""What would otherwise become a directory of that name."""
+
+
+class Storage(NamedTuple):
+    """Where a store lies: its type (``memory``, ``file``, ``sqlite``), and its path unless none."""
+
+    type: str
+    path: str | None
+
+
+def open_repository(url_or_path: str | os.PathLike[str], **options: Any) -> SessionRepository:
+    """Open the store of a URL or path; ``options`` are those of its back end.
+
+    ``SettingsError`` lists the forms; ``StoreUnavailableError``, ``CorruptStoreError`` and
+    ``SchemaError`` say what is wrong with the store.
+    """
+    return open_storage(storage_of(url_or_path), **options)
+
+
+def storage_of(url_or_path: str | os.PathLike[str]) -> Storage:
+    """What a URL or path means. ``SettingsError`` lists the forms."""
+    text = os.fspath(url_or_path)
+    scheme, separator, _ = text.partition("://")
+    if separator:
+        return _from_url(scheme.lower(), text)
+    if not text or text.startswith(_ALMOST_URLS):
+        raise SettingsError(f"{text!r} is no store; use {FORMS}")
+    return Storage("sqlite" if text.endswith(".db") else "file", text)
+
+
+def open_storage(storage: Storage, **options: Any) -> SessionRepository:
+    """Open a store by its type and path."""
+    opener = _OPENERS.get(storage.type)
+    if opener is None:
+        raise SettingsError(f"no storage type {storage.type!r}; use {', '.join(_OPENERS)}")
+    return opener(storage.path, **options)
+
+
+def sqlite_file(path: str | os.PathLike[str]) -> Path:
+    """The file of an SQLite storage path: itself when it ends in .db, else sessions.db in it."""
+    return Path(path) if os.fspath(path).endswith(".db") else Path(path, "sessions.db")
+
+
+def _from_url(scheme: str, url: str) -> Storage:
+    rest = url.partition("://")[2]
+    if scheme == "memory" and not rest:
+        return Storage("memory", None)
+    if scheme in ("sqlite", "sqlite+pysqlite") and len(rest) > 1 and rest[0] == "/":
+        return Storage("sqlite", _plain(rest[1:]))
+    path = rest.removeprefix("localhost")
+    if scheme == "file" and len(path) > 1 and path[0] == "/":
+        return Storage("file", unquote(_plain(path)))
+    raise SettingsError(f"no store is at a URL of this form ({scheme}://…); use {FORMS}")
+
+
+def _plain(path: str) -> str:
+    if path == ":memory:":
+        raise SettingsError(f"SQLite in memory is gone with its connection; use {FORMS}")
+    if "?" in path or "#" in path:
+        raise SettingsError(
+            "a store's URL takes no ?parameters; give them as arguments or settings"
+        )
+    return path
+
+
+def _open_memory(path: str | None, **options: Any) -> SessionRepository:
+    from session_store.backends.memory import MemoryRepository
+
+    return MemoryRepository(**options)
+
+
+def _open_file(path: str | None, **options: Any) -> SessionRepository:
+    from session_store.backends.json_file import JsonFileRepository
+
+    return JsonFileRepository(_required(path), **options)
+
+
+def _open_sqlite(path: str | None, **options: Any) -> SessionRepository:
+    from session_store.backends.sql.sqlite import open_sqlite
+
+    return open_sqlite(sqlite_file(_required(path)), **options)
+
+
+def _required(path: str | None) -> str:
+    if not path or path == ":memory:" or "\0" in path:
+        raise SettingsError("this storage type needs a path: SESSION_STORAGE_PATH=./data/sessions")
+    return path
+
+
+_OPENERS: Final[dict[str, Callable[..., SessionRepository]]] = {
+    "memory": _open_memory,
+    "file": _open_file,
+    "sqlite": _open_sqlite,
+}

@@ -1,0 +1,204 @@
+"""Sessions in one readable file, ``sessions.json``: no server, no dependency, for small stores.
+
+The file is written whole by every save, so its cost grows with the store; callers at the same time
+share one save. Readers use an immutable table in memory, after a look at the file's first bytes,
+which tell whether another process has replaced it. The bytes are ``json_format``'s, the durable
+replacement is ``atomic_file``'s, damage is ``json_recovery``'s.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from session_store.backends import atomic_file
+from session_store.backends.file_lock import FileLock, NotWritableError
+from session_store.backends.group_commit import Call, GroupCommit
+from session_store.backends.json_format import (
+    Contents,
+    decode_edited,
+    encode,
+    is_intact,
+    revision_in,
+)
+from session_store.backends.json_recovery import (
+    EMPTY,
+    Snapshot,
+    backup_of,
+    keep_original,
+    loaded,
+    recovered,
+)
+from session_store.backends.memory import SessionTable, Stored
+from session_store.decisions import SharedScope
+from session_store.errors import CorruptStoreError, StoreUnavailableError
+from session_store.operations import Moment, Operation
+from session_store.queries import Filter, Position, StoreStats, Window
+from session_store.records import SessionRecord
+from session_store.repository import SessionRepository
+from session_store.session import Applied, SessionKey
+
+LOCK_TIMEOUT: Final = 30.0
+
+_Answer = TypeVar("_Answer")
+
+
+class JsonFileRepository(SessionRepository):
+    """The port over ``{directory}/sessions.json``, for several threads and processes.
+
+    ``lock_timeout``: seconds that a write waits for other processes. Opening repairs what a killed
+    process or a bad disk left, with a warning; in a directory that can't be written it only reads.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], *, lock_timeout: float = LOCK_TIMEOUT
+    ) -> None:
+        self.path = Path(os.path.abspath(directory), "sessions.json")
+        self._lock = _lock_of(self.path, lock_timeout)
+        self._is_closed = False
+        self._renew_locks()
+        atomic_file.create_directory(self.path.parent)
+        self._snapshot = self._opened()
+        _repositories.add(self)
+
+    def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
+        return self._written(lambda table: table.commit(operations))
+
+    def fetch(self, key: SessionKey, window: Window) -> Stored | None:
+        stored = self._table().get(key)
+        return stored and Stored(stored.record, window.of(stored.entries))
+
+    def fetch_shared(self, scope: SharedScope) -> str:
+        return self._table().shared.get(scope, "{}")
+
+    def select(
+        self, query: Filter, position: Position | None, limit: int | None, at: Moment
+    ) -> Sequence[SessionRecord]:
+        return self._table().select(query, position, limit, at)
+
+    def count(self, query: Filter, at: Moment) -> int:
+        return len(self.select(query, None, None, at))
+
+    def remove_expired(self, at: Moment, limit: int) -> int:
+        return self._written(lambda table: table.remove_expired(at, limit))
+
+    def stats(self, at: Moment) -> StoreStats:
+        current = self._current()
+        size = current.fingerprint.size if current.fingerprint else 0
+        return current.contents.table.stats(at, size)
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._snapshot = EMPTY
+
+    def _opened(self) -> Snapshot:
+        try:
+            with self._lock.held(self._lock.deadline()):
+                atomic_file.sweep(self.path)
+                return recovered(self.path)
+        except NotWritableError:
+            return loaded(self.path)
+
+    def _written(self, work: Callable[[SessionTable], _Answer]) -> _Answer:
+        self._check_open()
+        return self._group.run(work, self._lock.deadline())
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreUnavailableError(f"{self.path} is closed; open the store again")
+
+    def _table(self) -> SessionTable:
+        """Never changed once it is here, so it is read without a lock."""
+        return self._current().contents.table
+
+    def _current(self) -> Snapshot:
+        """What the file holds now: from memory, unless another process has replaced it."""
+        self._check_open()
+        known = self._snapshot
+        if atomic_file.fingerprint(self.path) == known.fingerprint:
+            return known
+        with self._publishing:
+            known = self._snapshot
+            if atomic_file.fingerprint(self.path) != known.fingerprint:
+                known = self._snapshot = self._reloaded(known)
+            return known
+
+    def _reloaded(self, known: Snapshot) -> Snapshot:
+        snapshot = loaded(self.path, known.fragments)
+        if snapshot.fingerprint is None and known.fingerprint is not None:
+            raise CorruptStoreError(
+                f"{self.path} has vanished; open the store again to restore its backup"
+            )
+        return snapshot
+
+    def _carry_out(self, calls: Sequence[Call[SessionTable]]) -> None:
+        """With the lock held: all that the calls change becomes one save."""
+        before = self._current()
+        table = before.contents.table.copy()
+        for call in calls:
+            call.run(table)
+        if _differ(before.contents.table, table):
+            self._save(before, table)
+
+    def _save(self, before: Snapshot, table: SessionTable) -> None:
+        """Where this raises, memory is not told: the next look at the file tells what holds."""
+        after = Contents(table, before.contents.revision + 1)
+        content, fragments = encode(table, after.revision, before.fragments)
+        if before.contents.is_legacy:
+            keep_original(self.path)
+        written = atomic_file.replace(self.path, content, backup=backup_of(self.path))
+        with self._publishing:
+            self._snapshot = Snapshot(after, written, fragments)
+
+    def _renew_locks(self) -> None:
+        self._publishing = threading.Lock()
+        self._group = GroupCommit(self._lock.held, self._carry_out)
+
+
+def accept_edited_file(path: str | os.PathLike[str]) -> int:
+    """Check an edited ``sessions.json`` and give it a right checksum; how many sessions it holds.
+
+    ``CorruptStoreError`` says what is wrong, and leaves the file. The backup stays what it is: the
+    save before the edit. Processes that have the store open go on with the edited sessions.
+    """
+    file = Path(os.path.abspath(path))
+    if not os.path.lexists(file):
+        raise StoreUnavailableError(f"there is no {file}; name the sessions.json to accept")
+    lock = _lock_of(file, LOCK_TIMEOUT)
+    with lock.held(lock.deadline()):
+        data, _ = atomic_file.read(file) or (b"", None)
+        contents = decode_edited(data, file)
+        if not contents.is_legacy and not is_intact(data):
+            atomic_file.replace(file, encode(contents.table, _next_revision(contents, file), {})[0])
+    return len(list(contents.table))
+
+
+def _next_revision(contents: Contents, path: Path) -> int:
+    """Greater than the backup's too, or the next opening would take that for the newer one."""
+    backup = atomic_file.fingerprint(backup_of(path))
+    return max(contents.revision, revision_in(backup.head if backup else b"") or 0) + 1
+
+
+def _lock_of(path: Path, timeout: float) -> FileLock:
+    return FileLock(Path(f"{path}.lock"), timeout)
+
+
+def _differ(before: SessionTable, after: SessionTable) -> bool:
+    """A session that was written is another object: nothing is compared by content."""
+    return set(map(id, before)) != set(map(id, after)) or before.shared != after.shared
+
+
+_repositories: weakref.WeakSet[JsonFileRepository] = weakref.WeakSet()
+
+
+def _renew_locks_after_fork() -> None:
+    """A thread that held one of them is not in the child, and would never give it back."""
+    for repository in _repositories:
+        repository._renew_locks()
+
+
+os.register_at_fork(after_in_child=_renew_locks_after_fork)

@@ -1,0 +1,168 @@
+"""One session in ``sessions.json``: its text, and the checks with which it is read back.
+
+Documents and payloads stand in the text as the codec wrote them. What is read is checked as if
+it came from a stranger, because people edit these files: anything odd is refused with its place.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import count
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from session_store import codec
+from session_store.backends.memory import Stored
+from session_store.errors import CorruptStoreError, InvalidValueError
+from session_store.records import EntryRecord, SessionRecord
+from session_store.session import SessionKey, Status
+
+_ENTRY: Final = {*EntryRecord._fields}
+_SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
+_KINDS: Final = {dict: "an object", list: "an array", int: "an integer", str: "a string"}
+_Kind = TypeVar("_Kind", dict[str, Any], list[Any], int, str)
+
+
+def to_text(stored: Stored) -> bytes:
+    """A member of the file's ``sessions``: one field a line, one entry a line."""
+    fields = [f'      "{name}": {text}' for name, text in _fields(stored.record).items()]
+    entries = [f"        {_entry_text(entry)}" for entry in stored.entries]
+    name = quoted(_name(stored.record.key))
+    lines = [*fields, f'      "entries": {block("[", entries, "      ]")}']
+    return f"    {name}: {block('{', lines, '    }')}".encode()
+
+
+def from_json(name: str, found: Any) -> Stored:
+    """The session that ``to_text`` wrote; ``CorruptStoreError`` says what is wrong with another."""
+    try:
+        body = exactly(found, _SESSION, "it")
+        entries = tuple(map(_entry, typed(body["entries"], list, "entries"), count(1)))
+        stored = Stored(_record(body, len(entries)), entries)
+    except (InvalidValueError, CorruptStoreError) as error:
+        raise CorruptStoreError(f"session {name}: {error}") from None
+    if len({entry.entry_id for entry in entries}) != len(entries):
+        raise CorruptStoreError(f"session {name}: two of its entries have the same entry_id")
+    if name != _name(stored.record.key):
+        raise CorruptStoreError(
+            f"session {name}: its app_name, user_id and session_id are those of "
+            f"{_name(stored.record.key)}; its name must be of the same"
+        )
+    return stored
+
+
+def block(opening: str, lines: list[str], closing: str) -> str:
+    """Lines between brackets, of which the closing one is indented."""
+    return "\n".join((opening, ",\n".join(lines), closing)) if lines else opening + closing.strip()
+
+
+def quoted(text: str) -> str:
+    return codec.encode(text, "text")
+
+
+def typed(found: Any, kind: type[_Kind], place: str) -> _Kind:
+    """``found``, if it is of just this JSON type: ``true`` is no integer."""
+    if type(found) is not kind:
+        raise InvalidValueError(place, f"must be {_KINDS[kind]}, not {type(found).__name__}")
+    return found
+
+
+def exactly(found: Any, keys: set[str], place: str) -> dict[str, Any]:
+    """``found``, if it is an object of these keys: no other one can be kept."""
+    body = typed(found, dict, place)
+    if body.keys() != keys:
+        odd = ", ".join(sorted(body.keys() ^ keys))
+        raise InvalidValueError(place, f"lacks keys, or has some that don't belong there: {odd}")
+    return body
+
+
+def _fields(record: SessionRecord) -> dict[str, str]:
+    return {
+        "app_name": quoted(record.app_name),
+        "user_id": quoted(record.user_id),
+        "session_id": quoted(record.session_id),
+        "status": quoted(record.status),
+        "version": str(record.version),
+        "created_at": _time_text(record.created_at),
+        "updated_at": _time_text(record.updated_at),
+        "completed_at": _time_text(record.completed_at),
+        "expires_at": _time_text(record.expires_at),
+        "state": record.state,
+        "agent_states": record.agent_states,
+        "metadata": record.metadata,
+    }
+
+
+def _entry_text(entry: EntryRecord) -> str:
+    return (
+        f'{{"seq":{entry.seq},"entry_id":{quoted(entry.entry_id)},"kind":{quoted(entry.kind)},'
+        f'"created_at":{_time_text(entry.created_at)},"version":{entry.version},'
+        f'"payload":{entry.payload}}}'
+    )
+
+
+def _name(key: SessionKey) -> str:
+    return "/".join(quote(part, safe="") for part in key)
+
+
+def _time_text(time: datetime | None) -> str:
+    return "null" if time is None else f'"{codec.encode_time(time)}"'
+
+
+def _record(body: dict[str, Any], last_seq: int) -> SessionRecord:
+    return SessionRecord(
+        app_name=codec.identifier(body["app_name"], "app_name"),
+        user_id=codec.identifier(body["user_id"], "user_id"),
+        session_id=codec.identifier(body["session_id"], "session_id"),
+        status=_status(body["status"]),
+        version=typed(body["version"], int, "version"),
+        last_seq=last_seq,
+        created_at=_time(body["created_at"], "created_at"),
+        updated_at=_time(body["updated_at"], "updated_at"),
+        completed_at=_time_or_none(body["completed_at"], "completed_at"),
+        expires_at=_time_or_none(body["expires_at"], "expires_at"),
+        state=codec.encode_document(body["state"], "state"),
+        agent_states=_agent_states(body["agent_states"]),
+        metadata=codec.encode_document(body["metadata"], "metadata"),
+    )
+
+
+def _entry(found: Any, seq: int) -> EntryRecord:
+    place = f"entries[{seq - 1}]"
+    body = exactly(found, _ENTRY, place)
+    if typed(body["seq"], int, f"{place}.seq") != seq:
+        raise InvalidValueError(
+            f"{place}.seq",
+            f"is {body['seq']}, where {seq} must stand: seqs are 1, 2, 3… without gaps; "
+            "put the missing entry back, or number those after it anew",
+        )
+    return EntryRecord(
+        seq=seq,
+        entry_id=codec.identifier(body["entry_id"], f"{place}.entry_id"),
+        kind=codec.identifier(body["kind"], f"{place}.kind", codec.MAX_KIND_BYTES),
+        payload=codec.encode(body["payload"], f"{place}.payload"),
+        created_at=_time(body["created_at"], f"{place}.created_at"),
+        version=typed(body["version"], int, f"{place}.version"),
+    )
+
+
+def _agent_states(found: Any) -> str:
+    for name, state in typed(found, dict, "agent_states").items():
+        typed(state, dict, f"agent_states.{name}")
+    return codec.encode_document(found, "agent_states")
+
+
+def _status(found: Any) -> str:
+    if found not in tuple(Status):
+        raise InvalidValueError("status", f"must be of: {', '.join(Status)}")
+    return str(found)
+
+
+def _time(found: Any, place: str) -> datetime:
+    """Only with its ``Z``: a time without a zone would be taken for local time."""
+    if not typed(found, str, place).endswith("Z"):
+        raise InvalidValueError(place, "must be a UTC time like 2026-01-31T12:00:00.000000Z")
+    return codec.decode_time(found, place)
+
+
+def _time_or_none(found: Any, place: str) -> datetime | None:
+    return None if found is None else _time(found, place)

@@ -1,0 +1,157 @@
+"""Sessions in the memory of this process, gone when it ends: for tests and for trying out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from session_store.decisions import Decision, SharedScope, decide, shared_scopes
+from session_store.errors import StoreUnavailableError
+from session_store.operations import Apply, Moment, Operation
+from session_store.queries import Filter, Position, StoreStats, Window, selected
+from session_store.records import EntryRecord, SessionRecord
+from session_store.repository import SessionRepository
+from session_store.session import Applied, SessionKey
+
+
+class Stored(NamedTuple):
+    """A session as a table holds it; never changed, only replaced."""
+
+    record: SessionRecord
+    entries: tuple[EntryRecord, ...] = ()
+
+
+class SessionTable:
+    """Sessions and shared documents in dictionaries, with the port's semantics. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[tuple[str, str], dict[str, Stored]] = {}
+        self.shared: dict[SharedScope, str] = {}
+
+    def copy(self) -> SessionTable:
+        """A table that can be changed without changing this one; costs a pointer a session."""
+        table = SessionTable()
+        table._by_id, table.shared = dict(self._by_id), dict(self.shared)
+        return table
+
+    def __iter__(self) -> Iterator[Stored]:
+        return (stored for users in self._by_id.values() for stored in users.values())
+
+    def get(self, key: SessionKey) -> Stored | None:
+        return self._by_id.get((key.app_name, key.session_id), {}).get(key.user_id)
+
+    def put(self, key: SessionKey, stored: Stored | None) -> None:
+        """Replace the session of ``key``; ``None`` removes it."""
+        place = key.app_name, key.session_id
+        users = {
+            user: old for user, old in self._by_id.get(place, {}).items() if user != key.user_id
+        }
+        if stored:
+            users[key.user_id] = stored
+        if users:
+            self._by_id[place] = users
+        else:
+            self._by_id.pop(place, None)
+
+    def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
+        """Carry out ``operations``, all or none."""
+        before = {operation.key: self.get(operation.key) for operation in operations}
+        shared = self.shared
+        try:
+            return tuple(map(self._carry_out, operations))
+        except BaseException:
+            for key, stored in before.items():
+                self.put(key, stored)
+            self.shared = shared
+            raise
+
+    def select(
+        self, query: Filter, position: Position | None, limit: int | None, at: Moment
+    ) -> list[SessionRecord]:
+        records = (stored.record for stored in self._candidates(query))
+        return selected(records, query, position, limit, at)
+
+    def remove_expired(self, at: Moment, limit: int) -> int:
+        expired = [stored.record.key for stored in self if at.is_expired(stored.record)][:limit]
+        for key in expired:
+            self.put(key, None)
+        return len(expired)
+
+    def stats(self, at: Moment, size_bytes: int | None = None) -> StoreStats:
+        return StoreStats.of((stored.record for stored in self), at, size_bytes)
+
+    def _candidates(self, query: Filter) -> Iterator[Stored]:
+        if query.app_name is None or query.session_id is None:
+            return iter(self)
+        return iter(self._by_id.get((query.app_name, query.session_id), {}).values())
+
+    def _carry_out(self, operation: Operation) -> Applied | None:
+        record, entries = self.get(operation.key) or (None, ())
+        scopes = shared_scopes(operation)
+        shared = {scope: self.shared.get(scope, "{}") for scope in scopes}
+        decision = decide(operation, record, _named(operation, entries), shared)
+        if decision.writes:
+            if decision.shared:
+                self.shared = {**self.shared, **decision.shared}
+            self.put(operation.key, _outcome(decision, entries))
+        return decision.answer
+
+
+class MemoryRepository(SessionRepository):
+    """The port over a ``SessionTable`` and a lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._table: SessionTable | None = SessionTable()
+
+    def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
+        with self._lock:
+            return self._open_table().commit(operations)
+
+    def fetch(self, key: SessionKey, window: Window) -> Stored | None:
+        with self._lock:  # nobody sees what a failing commit takes back
+            stored = self._open_table().get(key)
+        return stored and Stored(stored.record, window.of(stored.entries))
+
+    def fetch_shared(self, scope: SharedScope) -> str:
+        with self._lock:
+            return self._open_table().shared.get(scope, "{}")
+
+    def select(
+        self, query: Filter, position: Position | None, limit: int | None, at: Moment
+    ) -> Sequence[SessionRecord]:
+        with self._lock:
+            return self._open_table().select(query, position, limit, at)
+
+    def count(self, query: Filter, at: Moment) -> int:
+        return len(self.select(query, None, None, at))
+
+    def remove_expired(self, at: Moment, limit: int) -> int:
+        with self._lock:
+            return self._open_table().remove_expired(at, limit)
+
+    def stats(self, at: Moment) -> StoreStats:
+        with self._lock:
+            return self._open_table().stats(at)
+
+    def close(self) -> None:
+        self._table = None
+
+    def _open_table(self) -> SessionTable:
+        if self._table is None:
+            raise StoreUnavailableError("the store is closed; open it again")
+        return self._table
+
+
+def _named(operation: Operation, entries: Sequence[EntryRecord]) -> list[EntryRecord]:
+    """The entries that ``operation`` names by their ids."""
+    ids = set(operation.entry_ids) if isinstance(operation, Apply) else ()
+    return [entry for entry in entries if entry.entry_id in ids] if ids else []
+
+
+def _outcome(decision: Decision, entries: tuple[EntryRecord, ...]) -> Stored | None:
+    if decision.record is None:
+        return None
+    kept = entries if decision.keep is None else entries[: decision.keep]
+    return Stored(decision.record, kept + decision.entries)

@@ -1,0 +1,211 @@
+"""The statements, in SQL that SQLite and PostgreSQL both understand; every value is a parameter.
+
+``tables`` says what the columns mean; its comments give the figures behind the indexes.
+"""
+# ruff: noqa: S608 - only names of columns and conditions of this module are put into a text
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from session_store.backends.sql.dialect import Dialect
+from session_store.operations import Moment
+from session_store.queries import Filter, Position, Window
+
+_HEAD: Final = (
+    "app_name, user_id, session_id, status, version, last_seq, "
+    "created_at, updated_at, completed_at, expires_at"
+)
+_RECORD: Final = f"{_HEAD}, state, agent_states, metadata"
+_ENTRY: Final = "seq, entry_id, kind, payload, created_at, version"
+_KEY: Final = "app_name = :app_name AND session_id = :session_id AND user_id = :user_id"
+
+FIND: Final = f"SELECT id, {_RECORD} FROM sessions WHERE {_KEY}"
+FIND_HEAD: Final = f"SELECT id, {_HEAD}, '{{}}', '{{}}', '{{}}' FROM sessions WHERE {_KEY}"
+"""For writes that neither read nor change the documents."""
+
+INSERT: Final = f"""
+INSERT INTO sessions ({_RECORD})
+VALUES (:app_name, :user_id, :session_id, :status, :version, :last_seq,
+        :created_at, :updated_at, :completed_at, :expires_at, :state, :agent_states, :metadata)
+RETURNING id"""
+
+# created_at never changes; naming it would make every write move its index entry.
+UPDATE_HEAD: Final = """
+UPDATE sessions SET status = :status, version = :version, last_seq = :last_seq,
+    updated_at = :updated_at, completed_at = :completed_at, expires_at = :expires_at
+WHERE id = :id"""
+UPDATE: Final = UPDATE_HEAD.replace(
+    "\nWHERE", ",\n    state = :state, agent_states = :agent_states, metadata = :metadata\nWHERE"
+)
+
+DELETE: Final = "DELETE FROM sessions WHERE id = :id"
+
+INSERT_ENTRY: Final = """
+INSERT INTO session_entries (session, seq, entry_id, kind, payload, created_at, version)
+VALUES (:session, :seq, :entry_id, :kind, :payload, :created_at, :version)"""
+
+REWIND: Final = "DELETE FROM session_entries WHERE session = :id AND seq > :keep"
+
+SHARED: Final = (
+    "SELECT document FROM shared_states WHERE app_name = :app_name AND user_id = :user_id"
+)
+
+SET_SHARED: Final = """
+INSERT INTO shared_states (app_name, user_id, updated_at, document)
+VALUES (:app_name, :user_id, :updated_at, :document)
+ON CONFLICT (app_name, user_id)
+DO UPDATE SET updated_at = excluded.updated_at, document = excluded.document"""
+
+
+class Statement(NamedTuple):
+    """A text made for one call, and its parameters."""
+
+    text: str
+    values: dict[str, Any]
+
+
+def known_entries(session: int, entry_ids: tuple[str, ...], dialect: Dialect) -> Statement:
+    """The entries of a session that have one of these ids."""
+    text = f"SELECT {_ENTRY} FROM session_entries WHERE session = :session AND "
+    if len(entry_ids) == 1:  # the usual turn: 4 us instead of 8 on SQLite
+        return Statement(text + "entry_id = :id", {"session": session, "id": entry_ids[0]})
+    ids = dialect.ids(entry_ids)
+    return Statement(text + dialect.entry_ids, {"session": session, "entry_ids": ids})
+
+
+def history(session: int, window: Window) -> Statement:
+    """The window of a session's history: in the order of ``seq``, with ``last`` the other way."""
+    text = f"SELECT {_ENTRY} FROM session_entries WHERE session = :session"
+    if window.after:
+        text += " AND seq > :after"
+    if window.kind is not None:
+        text += " AND kind = :kind"
+    text += " ORDER BY seq" if window.last is None else " ORDER BY seq DESC LIMIT :last"
+    return Statement(text, {"session": session, **_bounded(window)})
+
+
+def select(
+    query: Filter, position: Position | None, limit: int | None, at: Moment, dialect: Dialect
+) -> Statement:
+    """Live sessions that match, newest first, after ``position``."""
+    where, values = _matching(query, at, dialect)
+    time = query.order_by
+    if position is not None:
+        where += f" AND ({time}, app_name, session_id, user_id) < (:time, :app, :session, :user)"
+        values |= zip(("time", "app", "session", "user"), position, strict=True)
+        values["time"] = dialect.time(position.time)
+    text = (
+        f"SELECT {_RECORD} FROM sessions WHERE {where} "
+        f"ORDER BY {time} DESC, app_name DESC, session_id DESC, user_id DESC"
+    )
+    if limit is not None:
+        text, values = f"{text} LIMIT :limit", values | {"limit": limit}
+    return Statement(text, values)
+
+
+def count(query: Filter, at: Moment, dialect: Dialect) -> Statement:
+    """How many live sessions match."""
+    where, values = _matching(query, at, dialect)
+    return Statement(f"SELECT count(*) FROM sessions WHERE {where}", values)
+
+
+def stats(at: Moment, dialect: Dialect) -> Statement:
+    """How many sessions there are, how many of them live, how many of those run.
+
+    One pass over an index, whatever waits for the cleanup. Counting the expired ones themselves
+    is faster while they are few (3 ms), and 0.25 s when 600,000 of 1,000,000 are.
+    """
+    where, values = _alive(at, "updated_at", dialect)
+    return Statement(
+        "SELECT (SELECT count(*) FROM sessions), count(*), "
+        f"count(*) FILTER (WHERE status = 'running') FROM sessions WHERE {where}",
+        values,
+    )
+
+
+def remove_expired(at: Moment, limit: int, dialect: Dialect) -> Statement:
+    """Removes up to ``limit`` sessions whose time is over, each condition by its index."""
+    conditions = {
+        "idle_cutoff": "updated_at < :idle_cutoff",
+        "age_cutoff": "created_at < :age_cutoff",
+        "now": "expires_at <= :now",
+    }
+    values = _times(at, dialect)
+    where = " OR ".join(conditions[name] for name in values)
+    return Statement(
+        "DELETE FROM sessions WHERE id IN "
+        f"(SELECT id FROM sessions WHERE {where} LIMIT :limit{dialect.skip_locked})",
+        values | {"limit": limit},
+    )
+
+
+def _matching(query: Filter, at: Moment, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+    where, values = _alive(at, query.order_by, dialect)
+    conditions = [where, *_identities(query), *_ranges(query)]
+    values |= {name: getattr(query, name) for name in ("app_name", "user_id", "session_id")}
+    values |= {name: dialect.time(getattr(query, name)) for name in _RANGES}
+    if query.statuses:
+        names = {f"status_{n}": status for n, status in enumerate(query.statuses)}
+        conditions.append(f"status IN ({', '.join(f':{name}' for name in names)})")
+        values |= names
+    if query.metadata:
+        condition, labels = dialect.labels(query.metadata)
+        conditions.append(condition)
+        values |= labels
+    return " AND ".join(conditions), values
+
+
+def _identities(query: Filter) -> list[str]:
+    """An application alone is given to no index: SQLite would read and sort all its sessions
+    (0.7 s of 1,000,000) where the newest 50 are at hand in the index of the order (0.1 ms)."""
+    conditions = {"user_id": "user_id = :user_id", "session_id": "session_id = :session_id"}
+    found = [text for name, text in conditions.items() if getattr(query, name) is not None]
+    if query.app_name is None:
+        return found
+    return [*found, "app_name = :app_name" if found else "NOT (app_name <> :app_name)"]
+
+
+_RANGES: Final = {
+    "created_after": ("created_at", "<"),
+    "created_before": ("created_at", ">="),
+    "updated_after": ("updated_at", "<"),
+    "updated_before": ("updated_at", ">="),
+}
+"""Each with what it excludes."""
+
+
+def _ranges(query: Filter) -> list[str]:
+    return [
+        _excluded(column, operator, name, query.order_by)
+        for name, (column, operator) in _RANGES.items()
+        if getattr(query, name) is not None
+    ]
+
+
+def _alive(at: Moment, order_by: str, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+    """The reverse of ``Moment.is_expired``."""
+    conditions = ["(expires_at IS NULL OR expires_at > :now)"]
+    if at.idle_cutoff is not None:
+        conditions.append(_excluded("updated_at", "<", "idle_cutoff", order_by))
+    if at.age_cutoff is not None:
+        conditions.append(_excluded("created_at", "<", "age_cutoff", order_by))
+    return " AND ".join(conditions), _times(at, dialect)
+
+
+def _excluded(column: str, operator: str, name: str, order_by: str) -> str:
+    """Only the column of the order may be looked up in an index: with NOT in front SQLite does not
+    take the other one's, whose range may be the whole table, to be sorted afterwards."""
+    if column == order_by:
+        return f"{column} {'>=' if operator == '<' else '<'} :{name}"
+    return f"NOT ({column} {operator} :{name})"
+
+
+def _times(at: Moment, dialect: Dialect) -> dict[str, Any]:
+    return {name: dialect.time(time) for name, time in at._asdict().items() if time is not None}
+
+
+def _bounded(window: Window) -> dict[str, Any]:
+    """Numbers greater than the database's greatest mean the same as that."""
+    values = window._asdict()
+    return {k: min(v, 2**63 - 1) if isinstance(v, int) else v for k, v in values.items()}

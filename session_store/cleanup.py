@@ -1,0 +1,65 @@
+"""The thread that removes expired sessions: at the start, then every interval, until stopped."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+JITTER: Final = 0.1
+"""Share of the interval by which a run comes earlier or later, so that workers don't meet."""
+
+_log = logging.getLogger(__name__)
+
+Sweep = Callable[[Callable[[], bool]], int]
+"""Removes expired sessions in batches, asking between two whether to stop; how many it removed."""
+
+
+class Cleaner:
+    """Runs ``sweep`` in a daemon thread. An error is logged and counted, and the loop goes on."""
+
+    def __init__(self, sweep: Sweep, interval: timedelta) -> None:
+        self._sweep = sweep
+        self._interval = interval.total_seconds()
+        self._stopping = threading.Event()
+        self.runs = self.removed = self.failures = 0
+        self._thread = threading.Thread(target=self._loop, name="session-cleaner", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """Ask the thread to end and wait for it, at most ``timeout`` seconds."""
+        self._stopping.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _loop(self) -> None:
+        self._run()
+        while not self._stopping.wait(self._pause()):
+            self._run()
+
+    def _pause(self) -> float:
+        return self._interval * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+
+    def _run(self) -> None:
+        started = time.perf_counter()
+        try:
+            removed = self._sweep(self._stopping.is_set)
+        except Exception:  # noqa: BLE001 - whatever it is, the next run comes
+            self.failures += 1
+            _log.exception(
+                "cleanup failed, %d times in all; the next run tries again", self.failures
+            )
+            return
+        self.runs += 1
+        self.removed += removed
+        _log.info(
+            "cleanup removed %d expired sessions in %.3f s; %d in %d runs",
+            removed,
+            time.perf_counter() - started,
+            self.removed,
+            self.runs,
+        )

@@ -1,0 +1,114 @@
+"""Every error that this package raises on purpose: one small tree; each message says what to do.
+
+Messages and attributes hold identities, versions and places, never the content of a conversation,
+a password or a statement's parameters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from session_store.session import SessionKey, Status
+
+
+class SessionStoreError(Exception):
+    """The root: catch this to catch everything from the session store."""
+
+
+class SessionNotFoundError(SessionStoreError, LookupError):
+    """No live session has this key: it never existed, was deleted, or has expired."""
+
+    def __init__(self, key: SessionKey) -> None:
+        super().__init__(f"no live session {key}; create it with create_session()")
+        self.key = key
+
+
+class AmbiguousSessionError(SessionStoreError, LookupError):
+    """Several users of the application hold a session of this id."""
+
+    def __init__(self, app_name: str, session_id: str) -> None:
+        super().__init__(
+            f"session id {session_id!r} belongs to several users of {app_name!r}; pass user_id= too"
+        )
+        self.app_name, self.session_id = app_name, session_id
+
+
+class CheckpointNotFoundError(SessionStoreError, LookupError):
+    """The session has no checkpoint of this id."""
+
+    def __init__(self, key: SessionKey, checkpoint_id: str) -> None:
+        super().__init__(
+            f"session {key} has no checkpoint {checkpoint_id!r}; "
+            "get_session(..., kind='checkpoint') shows those it has"
+        )
+        self.key, self.checkpoint_id = key, checkpoint_id
+
+
+class SessionExistsError(SessionStoreError):
+    """A live session of this key exists already; nothing was written."""
+
+    def __init__(self, key: SessionKey) -> None:
+        super().__init__(f"session {key} exists already; load it, or choose another session_id")
+        self.key = key
+
+
+class StaleSessionError(SessionStoreError):
+    """The session is not at the version that the caller expected; nothing was written."""
+
+    def __init__(self, key: SessionKey, expected: int, actual: int) -> None:
+        super().__init__(
+            f"session {key} is at version {actual}, not {expected}; load it again and repeat the "
+            "change, or leave expected_version out to merge"
+        )
+        self.key, self.expected, self.actual = key, expected, actual
+
+
+class ConflictError(SessionStoreError):
+    """An entry of this id is stored already with another kind or payload; nothing was written."""
+
+    def __init__(self, key: SessionKey, entry_id: str) -> None:
+        super().__init__(
+            f"session {key} already holds another entry {entry_id!r}; "
+            "use a new entry_id for new content"
+        )
+        self.key, self.entry_id = key, entry_id
+
+
+class IllegalTransitionError(SessionStoreError):
+    """A session of this status can't take that status; nothing was written."""
+
+    def __init__(self, key: SessionKey, current: Status, wanted: Status, legal: str) -> None:
+        super().__init__(f"session {key} is {current} and can't become {wanted}, only: {legal}")
+        self.key, self.current, self.wanted = key, current, wanted
+
+
+class InvalidValueError(SessionStoreError, ValueError):
+    """A value that no back end would keep as it is; refused before anything was written.
+
+    ``path`` says where it stands, such as ``state.scores[2]``.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path, self.problem = path, problem
+
+
+class SettingsError(SessionStoreError, ValueError):
+    """A setting, URL or path that can't be used; the message lists what can."""
+
+
+class StoreUnavailableError(SessionStoreError):
+    """The store can't be reached or written now (permissions, full disk, locked, closed)."""
+
+
+class DurabilityUnknownError(StoreUnavailableError):
+    """The write is visible, but the disk did not confirm it: it may not survive a power cut."""
+
+
+class CorruptStoreError(SessionStoreError):
+    """What is stored is damaged, foreign or edited; it was left as it is, nothing was returned."""
+
+
+class SchemaError(SessionStoreError):
+    """The database's schema is not this release's; the message names the command to run."""

@@ -1,0 +1,48 @@
+"""From settings to a running service: the one place where the environment decides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from session_store.backends import storage_of
+from session_store.service import InMemorySessionService, PersistentSessionService, SessionService
+from session_store.settings import Settings
+
+
+def create_session_service(settings: Settings | None = None) -> SessionService:
+    """The service that ``settings`` describe, by default those of ``.env`` and the environment.
+
+    Without persistence, or for ``memory://``, an ``InMemorySessionService``; else a
+    ``PersistentSessionService``. ``SettingsError`` names what is wrong and what can be used.
+    """
+    settings = Settings.load() if settings is None else settings
+    if _in_memory(settings):
+        return InMemorySessionService(**_common(settings))
+    return PersistentSessionService(
+        settings.storage_type,
+        settings.storage_path,
+        auto_save=settings.auto_save,
+        storage_url=settings.storage_url,
+        **_common(settings),
+        **_options(settings),
+    )
+
+
+def _in_memory(settings: Settings) -> bool:
+    url = settings.storage_url
+    return not settings.persistence_enabled or bool(url and storage_of(url).type == "memory")
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    minutes = settings.cleanup_interval_minutes
+    return {
+        "expiration_hours": settings.expiration_hours,
+        "expiration_policy": settings.expiration_policy,
+        "cleanup_interval": None if minutes is None else timedelta(minutes=minutes),
+    }
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    type_ = storage_of(settings.storage_url).type if settings.storage_url else settings.storage_type
+    return {"synchronous": settings.sqlite_synchronous} if type_ == "sqlite" else {}

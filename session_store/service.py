@@ -1,0 +1,217 @@
+"""The service: what applications call. Reading and writing, expiry and cleanup, start and end.
+
+Every call is one transaction of the repository and durable when it returns, unless ``auto_save``
+is off. Nothing is cached that the store can answer: two workers see the same sessions.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+
+from session_store.backends import Storage, open_storage, storage_of
+from session_store.backends.buffered import BufferedRepository
+from session_store.cleanup import Cleaner
+from session_store.errors import InvalidValueError, SettingsError
+from session_store.reader import (
+    DEFAULT_EXPIRATION_HOURS,
+    Clock,
+    ExpirationPolicy,
+    check_expiration,
+    utc_now,
+)
+from session_store.repository import SessionRepository
+from session_store.writer import SessionWriter
+
+HOURLY: Final = timedelta(hours=1)
+MAX_INTERVAL: Final = timedelta(days=366)
+SWEEP_BATCH: Final = 1000
+
+CUSTOM: Final = Storage("custom", None)
+"""What the statistics say about a repository that the application opened itself."""
+
+_SIZE_NAMES: Final = {"file": "file_size_bytes", "sqlite": "db_size_bytes"}
+
+
+class SessionService(SessionWriter):
+    """Sessions over any repository; the service closes it at its own end.
+
+    ``cleanup_interval``: how often expired sessions are removed in a thread of their own, first at
+    the start, then with 10 % of jitter; ``None``: only by ``cleanup_expired_sessions``.
+    ``storage`` is what the statistics say about where the sessions lie.
+    """
+
+    def __init__(
+        self,
+        repository: SessionRepository,
+        *,
+        storage: Storage = CUSTOM,
+        expiration_hours: float | None = DEFAULT_EXPIRATION_HOURS,
+        expiration_policy: ExpirationPolicy = "idle",
+        cleanup_interval: timedelta | None = HOURLY,
+        auto_save: bool = True,
+        clock: Clock = utc_now,
+    ) -> None:
+        check_options(expiration_hours, expiration_policy, cleanup_interval)
+        super().__init__(
+            repository if auto_save else BufferedRepository(repository),
+            expiration_hours=expiration_hours,
+            expiration_policy=expiration_policy,
+            clock=clock,
+        )
+        self.storage = storage
+        self.auto_save = auto_save
+        self._cleaner = Cleaner(self._sweep, cleanup_interval) if cleanup_interval else None
+        atexit.register(self.close)
+
+    def cleanup_expired_sessions(self, max_age_hours: float | None = None) -> int:
+        """Remove what is expired now, or idle (or old, by the policy) for ``max_age_hours``.
+
+        How many sessions it removed, in batches of 1,000, each its own transaction.
+        """
+        if max_age_hours is not None and not max_age_hours >= 0:
+            raise InvalidValueError("max_age_hours", "must be 0 or more")
+        return self._sweep(max_age_hours=max_age_hours)
+
+    def force_save(self) -> int:
+        """Write what ``auto_save=False`` holds back, all or none; how many changes it were.
+
+        With ``auto_save`` every change is saved already, and it is 0.
+        """
+        buffer = self._buffer()
+        return buffer.flush() if buffer else 0
+
+    def get_storage_stats(self) -> dict[str, Any]:
+        """Where the sessions lie, how many, how large. Cheap: reads no session.
+
+        ``total_sessions`` counts what is stored, with the ``expired_sessions`` that wait for the
+        cleanup; ``active_sessions`` are running; ``unsaved_changes`` wait for ``force_save``.
+        """
+        stats = self.repository.stats(self._moment())
+        buffer = self._buffer()
+        return {
+            "storage_type": self.storage.type,
+            "storage_path": self.storage.path,
+            "total_sessions": stats.total_sessions,
+            "active_sessions": stats.active_sessions,
+            "expired_sessions": stats.expired_sessions,
+            "expiration_hours": self.expiration_hours,
+            "expiration_policy": self.expiration_policy,
+            "auto_save": self.auto_save,
+            "unsaved_changes": buffer.unsaved if buffer else 0,
+        } | self._size(stats.size_bytes)
+
+    def close(self) -> None:
+        """End the cleaner, save what is buffered, close the store. Again: nothing to do.
+
+        When saving fails, it raises and the store stays open: repeat it.
+        """
+        if self._cleaner:
+            self._cleaner.stop()
+        self.force_save()
+        self.repository.close()
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _buffer(self) -> BufferedRepository | None:
+        return self.repository if isinstance(self.repository, BufferedRepository) else None
+
+    def _size(self, size_bytes: int | None) -> dict[str, int]:
+        name = _SIZE_NAMES.get(self.storage.type, "size_bytes")
+        return {} if size_bytes is None else {name: size_bytes}
+
+    def _sweep(
+        self, stopping: Callable[[], bool] = lambda: False, max_age_hours: float | None = None
+    ) -> int:
+        at, removed = self._moment(max_age_hours), 0
+        while not stopping():
+            batch = self.repository.remove_expired(at, SWEEP_BATCH)
+            removed += batch
+            if batch < SWEEP_BATCH:
+                break
+        return removed
+
+
+def check_options(
+    expiration_hours: float | None, policy: ExpirationPolicy, cleanup_interval: timedelta | None
+) -> None:
+    """``SettingsError`` says what can be used."""
+    check_expiration(expiration_hours, policy)
+    if cleanup_interval is not None and not timedelta(0) < cleanup_interval <= MAX_INTERVAL:
+        raise SettingsError("cleanup_interval must be more than 0 and at most a year; None: never")
+
+
+class InMemorySessionService(SessionService):
+    """Sessions in the memory of this process: gone when it ends."""
+
+    def __init__(
+        self,
+        expiration_hours: float | None = DEFAULT_EXPIRATION_HOURS,
+        *,
+        expiration_policy: ExpirationPolicy = "idle",
+        cleanup_interval: timedelta | None = HOURLY,
+        clock: Clock = utc_now,
+    ) -> None:
+        storage = storage_of("memory://")
+        super().__init__(
+            open_storage(storage),
+            storage=storage,
+            expiration_hours=expiration_hours,
+            expiration_policy=expiration_policy,
+            cleanup_interval=cleanup_interval,
+            clock=clock,
+        )
+
+
+class PersistentSessionService(SessionService):
+    """Sessions that outlive the process: in a JSON file or in SQLite.
+
+    ``storage_type``: ``file`` (``storage_path`` is the directory of ``sessions.json``) or
+    ``sqlite`` (the ``.db`` file, or the directory of ``sessions.db``). ``storage_url`` in their
+    place: any URL of ``open_repository``. ``options`` go to the back end.
+    """
+
+    def __init__(
+        self,
+        storage_type: str = "file",
+        storage_path: str | os.PathLike[str] = "./data/sessions",
+        expiration_hours: float | None = DEFAULT_EXPIRATION_HOURS,
+        auto_save: bool = True,
+        *,
+        storage_url: str | None = None,
+        expiration_policy: ExpirationPolicy = "idle",
+        cleanup_interval: timedelta | None = HOURLY,
+        clock: Clock = utc_now,
+        **options: Any,
+    ) -> None:
+        storage = (
+            storage_of(storage_url)
+            if storage_url
+            else Storage(storage_type, os.fspath(storage_path))
+        )
+        if storage.type == "memory":
+            raise SettingsError("memory does not persist; use InMemorySessionService")
+        check_options(expiration_hours, expiration_policy, cleanup_interval)  # before it is opened
+        super().__init__(
+            open_storage(storage, **options),
+            storage=storage,
+            expiration_hours=expiration_hours,
+            expiration_policy=expiration_policy,
+            cleanup_interval=cleanup_interval,
+            auto_save=auto_save,
+            clock=clock,
+        )

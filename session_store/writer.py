@@ -1,0 +1,343 @@
+"""The writing half of the service. Every call is one transaction.
+
+A session is named by ``session_id``; where several users of an application hold that id,
+``user_id`` must say whose. Writes take ``expected_version`` where building on an older state would
+be wrong, and answer with ``Applied``: status, version and the appended entries.
+All may raise ``SessionNotFoundError``, ``AmbiguousSessionError``, ``InvalidValueError``, and
+``StaleSessionError`` where they take an ``expected_version``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from session_store import codec
+from session_store.errors import (
+    CheckpointNotFoundError,
+    CorruptStoreError,
+    InvalidValueError,
+    SessionNotFoundError,
+)
+from session_store.ids import new_id
+from session_store.operations import checked_create
+from session_store.queries import Window
+from session_store.reader import SessionReader
+from session_store.records import to_session
+from session_store.session import (
+    ARTIFACT,
+    CHECKPOINT,
+    DEFAULT_APP_NAME,
+    EVENT,
+    MESSAGE,
+    Applied,
+    Changes,
+    Documents,
+    Entry,
+    NewCheckpoint,
+    NewEntry,
+    Patch,
+    Removed,
+    Restored,
+    Session,
+    SessionKey,
+    Status,
+)
+
+NewEntries: TypeAlias = Any
+"""A JSON payload, a ``NewEntry``, or a list of these: one batch."""
+
+
+class SessionWriter(SessionReader):
+    """Sessions that applications create, change, pause, restore and forget."""
+
+    def create_session(
+        self,
+        *,
+        user_id: str,
+        session_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        metadata: dict[str, Any] | None = None,
+        state: dict[str, Any] | None = None,
+        expires_at: datetime | None = None,
+    ) -> Session:
+        """A new session, of a made id if none is given. ``SessionExistsError`` when it is there."""
+        key = SessionKey(app_name, user_id, _made(session_id))
+        documents = Documents.model_construct(
+            state={} if state is None else state,
+            agent_states={},
+            metadata={} if metadata is None else metadata,
+        )
+        return self._create(key, Status.CREATED, documents, expires_at=expires_at)
+
+    def append(
+        self,
+        session_id: str,
+        entries: NewEntries,
+        *,
+        kind: str = MESSAGE,
+        entry_id: str | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
+    ) -> Applied:
+        """Append one payload or ``NewEntry``, or a list of them as one batch: all or none.
+
+        ``kind`` is that of bare payloads. With an ``entry_id`` of its own an entry may be sent
+        again: it is stored once, and ``ConflictError`` says that other content came under it.
+        """
+        changes = Changes(entries=_new_entries(entries, kind, entry_id))
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
+
+    def add_artifact(
+        self,
+        session_id: str,
+        artifact_type: str,
+        payload: Any,
+        *,
+        entry_id: str | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
+    ) -> Applied:
+        """Append an artifact: an entry whose payload is ``{"type": …, "payload": …}``."""
+        artifact = {"type": artifact_type, "payload": payload}
+        changes = Changes(entries=_new_entries(artifact, ARTIFACT, entry_id))
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
+
+    def update_state(
+        self,
+        session_id: str,
+        state: Patch,
+        *,
+        app_state: Patch | None = None,
+        user_state: Patch | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
+    ) -> Applied:
+        """Set these top-level keys of the state, ``REMOVED`` removes one; others stay.
+
+        ``app_state`` and ``user_state`` go to the shared documents in the same transaction.
+        """
+        changes = Changes(state=state, app_state=app_state or {}, user_state=user_state or {})
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
+
+    def update_agent_state(
+        self,
+        session_id: str,
+        agent_name: str,
+        state: Patch,
+        *,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
+    ) -> Applied:
+        """Set these top-level keys of one agent's document; its others and other agents' stay."""
+        changes = Changes(agent_states={agent_name: state})
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
+
+    def update_session_metadata(
+        self,
+        session_id: str,
+        metadata: Patch,
+        *,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
+    ) -> Applied:
+        """Set these labels; others stay. A created session stays created."""
+        changes = Changes(metadata=metadata)
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
+
+    def touch_session(
+        self,
+        session_id: str,
+        *,
+        expires_at: datetime | Literal[Removed.REMOVED] | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+    ) -> Applied:
+        """Mark the session as used now; give, move or (``REMOVED``) take its own end."""
+        return self._apply(session_id, user_id, app_name, Changes(expires_at=expires_at))
+
+    def create_checkpoint(
+        self,
+        session_id: str,
+        *,
+        checkpoint_id: str | None = None,
+        label: str | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+    ) -> Applied:
+        """Record status and documents as an entry; its ``entry_id`` is the checkpoint's id."""
+        changes = Changes(checkpoint=_new_checkpoint(checkpoint_id, label))
+        return self._apply(session_id, user_id, app_name, changes)
+
+    def pause_session(
+        self,
+        session_id: str,
+        *,
+        checkpoint_id: str | None = None,
+        label: str | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+    ) -> Applied:
+        """Pause and take a checkpoint, in one transaction. ``IllegalTransitionError``."""
+        checkpoint = _new_checkpoint(checkpoint_id, label)
+        changes = Changes(status=Status.PAUSED, checkpoint=checkpoint)
+        return self._apply(session_id, user_id, app_name, changes)
+
+    def resume_session(
+        self, session_id: str, *, user_id: str | None = None, app_name: str = DEFAULT_APP_NAME
+    ) -> Applied:
+        """Run a paused, failed or new session. ``IllegalTransitionError`` for any other."""
+        return self._apply(session_id, user_id, app_name, Changes(status=Status.RUNNING))
+
+    def complete_session(
+        self, session_id: str, *, user_id: str | None = None, app_name: str = DEFAULT_APP_NAME
+    ) -> Applied:
+        """End the session well. ``IllegalTransitionError`` when it is completed already."""
+        return self._apply(session_id, user_id, app_name, Changes(status=Status.COMPLETED))
+
+    def fail_session(
+        self,
+        session_id: str,
+        *,
+        reason: str | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+    ) -> Applied:
+        """Mark the session as failed; a ``reason`` is kept as an event of type ``failed``."""
+        event = {"type": "failed", "reason": reason}
+        entries = _new_entries(event, EVENT, None) if reason is not None else ()
+        changes = Changes(status=Status.FAILED, entries=entries)
+        return self._apply(session_id, user_id, app_name, changes)
+
+    def restore_checkpoint(
+        self,
+        session_id: str,
+        checkpoint_id: str,
+        *,
+        rewind: bool = False,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
+    ) -> Applied:
+        """Bring back status and documents; with ``rewind`` drop the history after the checkpoint.
+
+        ``CheckpointNotFoundError`` when the session has none of this id.
+        """
+        key, at = self._key(session_id, user_id, app_name), self._moment()
+        session = self.repository.load(key, at, Window(kind=CHECKPOINT))
+        entry = _checkpoint_of(session, checkpoint_id)
+        changes = Changes(restore=_restored(entry), rewind_to=entry.seq if rewind else None)
+        return self.repository.apply(key, changes, at, expected_version)
+
+    def fork_session(
+        self,
+        session_id: str,
+        *,
+        checkpoint_id: str | None = None,
+        new_session_id: str | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+    ) -> Session:
+        """A new session of the same user with a copy of this one, or of it up to a checkpoint."""
+        source = self.get_session(session_id, user_id=user_id, app_name=app_name)
+        key = source.key._replace(session_id=_made(new_session_id))
+        if checkpoint_id is None:
+            return self._create(key, source.status, source, source.entries)
+        entry = _checkpoint_of(source, checkpoint_id)
+        restored, history = _restored(entry), source.entries[: entry.seq]
+        return self._create(key, restored.status, restored.documents, history)
+
+    def delete_session(
+        self, session_id: str, *, user_id: str | None = None, app_name: str = DEFAULT_APP_NAME
+    ) -> bool:
+        """Remove a session and its history for good; whether it was there."""
+        try:
+            key = self._key(session_id, user_id, app_name)
+        except SessionNotFoundError:
+            return False
+        return self.repository.delete(key, self._moment())
+
+    def _apply(
+        self,
+        session_id: str,
+        user_id: str | None,
+        app_name: str,
+        changes: Changes,
+        expected_version: int | None = None,
+    ) -> Applied:
+        key = self._key(session_id, user_id, app_name)
+        return self.repository.apply(key, changes, self._moment(), expected_version)
+
+    def _create(
+        self,
+        key: SessionKey,
+        status: Status,
+        documents: Documents,
+        entries: tuple[Entry, ...] = (),
+        expires_at: datetime | None = None,
+    ) -> Session:
+        at = self._moment()
+        session = Session.model_construct(
+            **key._asdict(),
+            status=status,
+            version=1,
+            last_seq=len(entries),
+            created_at=at.now,
+            updated_at=at.now,
+            completed_at=at.now if status is Status.COMPLETED else None,
+            expires_at=None if expires_at is None else codec.utc(expires_at, "expires_at"),
+            state=documents.state,
+            agent_states=documents.agent_states,
+            metadata=documents.metadata,
+            entries=tuple(entry.model_copy(update={"version": 1}) for entry in entries),
+        )
+        operation = checked_create(session, at)
+        self.repository.commit((operation,))
+        return to_session(operation.record, operation.entries)
+
+
+def _new_entries(entries: NewEntries, kind: str, entry_id: str | None) -> tuple[NewEntry, ...]:
+    batch = entries if isinstance(entries, (list, tuple)) else (entries,)
+    if not batch:
+        raise InvalidValueError("entries", "must not be empty; touch_session() only marks as used")
+    if entry_id is not None and len(batch) > 1:
+        raise InvalidValueError("entry_id", "is for one entry; give each of a batch its own")
+    return tuple(_new_entry(entry, kind, entry_id) for entry in batch)
+
+
+def _new_entry(entry: Any, kind: str, entry_id: str | None) -> NewEntry:
+    if not isinstance(entry, NewEntry):
+        return NewEntry(payload=entry, kind=kind, entry_id=_made(entry_id))
+    return replace(entry, entry_id=_made(entry.entry_id if entry_id is None else entry_id))
+
+
+def _new_checkpoint(checkpoint_id: str | None, label: str | None) -> NewCheckpoint:
+    return NewCheckpoint(checkpoint_id=_made(checkpoint_id), label=label)
+
+
+def _made(identifier: str | None) -> str:
+    return new_id() if identifier is None else identifier
+
+
+def _checkpoint_of(session: Session, checkpoint_id: str) -> Entry:
+    for entry in session.checkpoints:
+        if entry.entry_id == checkpoint_id:
+            return entry
+    raise CheckpointNotFoundError(session.key, checkpoint_id)
+
+
+def _restored(checkpoint: Entry) -> Restored:
+    payload = checkpoint.payload
+    try:
+        return Restored(
+            status=Status(payload["status"]),
+            documents=Documents(**{name: payload[name] for name in Documents.model_fields}),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise CorruptStoreError(f"checkpoint {checkpoint.entry_id!r} is incomplete") from None

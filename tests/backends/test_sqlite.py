@@ -1,0 +1,181 @@
+"""What is peculiar to SQLite: its settings, files, plans and errors. The contract has the rest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from session_store.backends.sql.database_file import connected
+from session_store.backends.sql.repository import SqlRepository
+from session_store.backends.sql.sqlite import Synchronous, open_sqlite
+from session_store.backends.sql.sqlite_layout import APPLICATION_ID
+from session_store.errors import SettingsError, StoreUnavailableError
+from session_store.testing.given import at, count, create
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqlRepository]:
+    with open_sqlite(path) as opened:
+        yield opened
+
+
+class TestSettings:
+    @pytest.mark.parametrize(("synchronous", "number"), [("FULL", 2), ("NORMAL", 1)])
+    def test_every_connection_of_the_pool_has_them(
+        self, path: Path, synchronous: Synchronous, number: int
+    ) -> None:
+        expected = {
+            "journal_mode": "wal",
+            "synchronous": number,
+            "foreign_keys": 1,
+            "busy_timeout": 1500,
+            "secure_delete": 1,
+            "journal_size_limit": 16 * 1024 * 1024,
+        }
+        with open_sqlite(path, synchronous=synchronous, pool_size=3, busy_timeout=1.5) as store:
+            assert pragmas(store, expected) == [expected] * 3
+
+    def test_one_that_is_not_taken_over_is_an_error(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("session_store.backends.sql.sqlite._LOG_LIMIT", -9)
+        with pytest.raises(StoreUnavailableError, match="journal_size_limit"):
+            open_sqlite(path)
+
+    @pytest.mark.parametrize(
+        "options", [{"synchronous": "OFF"}, {"pool_size": 0}, {"busy_timeout": -1}]
+    )
+    def test_wrong_options_are_refused_before_anything_is_made(
+        self, path: Path, options: dict[str, Any]
+    ) -> None:
+        with pytest.raises(SettingsError):
+            open_sqlite(path, **options)
+        assert not path.exists()
+
+    def test_waiting_for_a_connection_ends(self, path: Path) -> None:
+        with open_sqlite(path, pool_size=1, busy_timeout=0.05) as store:
+            with store._runner.asking(), pytest.raises(StoreUnavailableError, match="pool_size"):
+                count(store)
+            assert count(store) == 0
+
+    def test_waiting_for_another_process_ends(self, path: Path) -> None:
+        with open_sqlite(path, busy_timeout=0.05) as store, closing(connected(path, 1)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailableError, match=r"busy for 0\.05 s"):
+                create(store)
+            assert count(store) == 0
+            other.execute("COMMIT")
+            create(store)
+
+
+def pragmas(store: SqlRepository, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Those of three connections of the pool."""
+    with ExitStack() as stack:
+        connections = [stack.enter_context(store._runner.pool.connection()) for _ in range(3)]
+        return [
+            {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+            for connection in connections
+        ]
+
+
+class TestFiles:
+    def test_directories_and_files_are_for_their_owner_only(self, tmp_path: Path) -> None:
+        before = os.umask(0)
+        try:
+            with open_sqlite(tmp_path / "new" / "sessions.db") as store:
+                create(store)
+                modes = {
+                    file.name: oct(file.stat().st_mode) for file in (tmp_path / "new").iterdir()
+                }
+        finally:
+            os.umask(before)
+        assert modes == dict.fromkeys(
+            ("sessions.db", "sessions.db-wal", "sessions.db-shm"), "0o100600"
+        )
+        assert oct((tmp_path / "new").stat().st_mode) == "0o40700"
+
+    def test_the_mode_does_not_depend_on_the_umask(self, path: Path) -> None:
+        before = os.umask(0o777)
+        try:
+            open_sqlite(path).close()
+        finally:
+            os.umask(before)
+        assert oct(path.stat().st_mode) == "0o100600"
+
+    def test_nothing_is_left_beside_a_closed_store(self, path: Path) -> None:
+        with open_sqlite(path) as store:
+            create(store)
+        assert os.listdir(path.parent) == ["sessions.db"]
+
+    def test_the_file_carries_our_mark(self, store: SqlRepository, path: Path) -> None:
+        with closing(connected(path, 1)) as connection:
+            mark = connection.execute("PRAGMA application_id").fetchone()
+        assert mark == (APPLICATION_ID,)
+
+    @pytest.mark.parametrize("name", ["a b.db", "100%.db", "a?b#c.db", "ü.db", "'\".db"])
+    def test_odd_names(self, tmp_path: Path, name: str) -> None:
+        for _ in range(2):
+            with open_sqlite(tmp_path / name) as store:
+                assert store.path == tmp_path / name
+        assert os.listdir(tmp_path) == [name]
+
+    def test_a_link_is_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "link.db").symlink_to(tmp_path / "real.db")
+        with open_sqlite(tmp_path / "link.db") as store:
+            create(store)
+        with open_sqlite(tmp_path / "real.db") as store:
+            assert count(store) == 1
+
+    def test_a_relative_path_means_the_same_file_later(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with open_sqlite("sessions.db") as store:
+            monkeypatch.chdir("/")
+            create(store)
+        assert (tmp_path / "sessions.db").exists()
+
+    def test_what_cannot_be_a_file_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for path in (tmp_path, tmp_path / "file" / "sessions.db", tmp_path / ("x" * 300)):
+            with pytest.raises(StoreUnavailableError, match=str(tmp_path)):
+                open_sqlite(path)
+        with pytest.raises(SettingsError):
+            open_sqlite("nul\0.db")
+
+    def test_size_counts_the_log(self, store: SqlRepository, path: Path) -> None:
+        create(store, history=["x" * 10_000])
+        log = path.with_name("sessions.db-wal")
+        assert store.stats(at()).size_bytes == path.stat().st_size + log.stat().st_size
+
+
+class TestOpening:
+    def test_a_current_store_needs_neither_alembic_nor_the_orm(self, path: Path) -> None:
+        with open_sqlite(path) as store:
+            create(store, history=["hi"])
+        program = f"""
+import sys
+from datetime import UTC, datetime
+from session_store import Moment, SessionKey, open_repository
+with open_repository({str(path)!r}) as repository:
+    at = Moment(datetime(2024, 1, 1, tzinfo=UTC))
+    assert repository.load(SessionKey("app", "ada", "s1"), at).last_seq == 1
+assert "session_store.backends.sql.sqlite" in sys.modules
+assert not {{"alembic", "sqlalchemy", "session_store.backends.sql.tables"}} & {{*sys.modules}}
+"""
+        subprocess.run([sys.executable, "-c", program], check=True)
+
+    def test_closing_twice_is_fine(self, store: SqlRepository) -> None:
+        store.close()

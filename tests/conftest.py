@@ -1,0 +1,83 @@
+"""One ``repository`` over every back end, and how each is opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, settings
+
+from session_store.backends.memory import MemoryRepository
+from session_store.repository import SessionRepository
+from session_store.testing import Reopen
+
+# Always the same few examples, and none made smaller: that is for the other profile, which is
+# chosen by pytest --hypothesis-profile=thorough.
+settings.register_profile(
+    "quick",
+    max_examples=50,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.register_profile("thorough", max_examples=1000, stateful_step_count=100, deadline=None)
+settings.load_profile("quick")
+
+
+class Backend:
+    """A kind of store in a directory: what ``open`` opens again and again is the same store."""
+
+    def __init__(self, open_in: Callable[[Path], SessionRepository], *, durable: bool) -> None:
+        self.open_in, self.durable = open_in, durable
+
+
+def _open_memory(_: Path) -> SessionRepository:
+    return MemoryRepository()
+
+
+def _open_file(directory: Path) -> SessionRepository:
+    from session_store.backends.json_file import JsonFileRepository
+
+    return JsonFileRepository(directory)
+
+
+def _open_sqlite(directory: Path) -> SessionRepository:
+    from session_store.backends.sql.sqlite import open_sqlite
+
+    return open_sqlite(directory / "sessions.db")
+
+
+BACKENDS = {
+    "memory": Backend(_open_memory, durable=False),
+    "file": Backend(_open_file, durable=True),
+    "sqlite": Backend(_open_sqlite, durable=True),
+}
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return BACKENDS[request.param]
+
+
+@pytest.fixture
+def repository(backend: Backend, tmp_path: Path) -> Iterator[SessionRepository]:
+    """A fresh, empty repository; every test that uses it runs over all back ends."""
+    with backend.open_in(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def reopen(backend: Backend, tmp_path: Path) -> Iterator[Reopen]:
+    """Closes a ``repository`` and opens its store again."""
+    if not backend.durable:
+        pytest.skip("what is in memory ends when it is closed")
+    with ExitStack() as stack:
+
+        def close_and_open(repository: SessionRepository) -> SessionRepository:
+            repository.close()
+            return stack.enter_context(backend.open_in(tmp_path))
+
+        yield close_and_open

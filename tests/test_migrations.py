@@ -1,0 +1,271 @@
+"""The revisions: up, down, as SQL, beside other people's tables, and equal to the models."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.orm import Session as OrmSession
+
+from session_store.backends.sql import schema, sqlite_upgrade
+from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite_layout import APPLICATION_ID
+from session_store.backends.sql.tables import VIEW, Base, EntryRow, SessionRow
+from session_store.testing.given import NOW, create, load
+
+ROOT = Path(__file__).parents[1]
+REVISIONS = [script.revision for script in ScriptDirectory(schema.migrations()).walk_revisions()][
+    ::-1
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def config(path: Path) -> Config:
+    """Alembic as the command line has it, without its process."""
+    made = schema.config()
+    made.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
+    return made
+
+
+@contextmanager
+def connection_to(path: Path) -> Iterator[Connection]:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def definitions(path: Path) -> dict[str, str]:
+    """Each table, index and view with its text, whose spaces mean nothing."""
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(query).fetchall()
+    return {name: re.sub(r"\s+", " ", sql.replace('"', "")) for name, sql in found}
+
+
+def pragma(path: Path, name: str) -> Any:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def differences(connection: Connection) -> list[Any]:
+    options = {
+        "compare_type": True,
+        "include_name": lambda name, type_, _: type_ != "table" or name in Base.metadata.tables,
+    }
+    found: list[Any] = compare_metadata(
+        MigrationContext.configure(connection, opts=options), Base.metadata
+    )
+    return found
+
+
+class TestRevisions:
+    def test_the_newest_is_the_one_that_stores_are_opened_at(self) -> None:
+        assert REVISIONS[-1] == schema.HEAD
+
+    def test_each_goes_up_down_and_up(self, config: Config, path: Path) -> None:
+        states: dict[str, dict[str, str]] = {}
+        for revision in REVISIONS:
+            command.upgrade(config, revision)
+            states[revision] = definitions(path)
+        for revision in REVISIONS[-2::-1]:
+            command.downgrade(config, revision)
+            assert definitions(path) == states[revision]
+        command.downgrade(config, "base")
+        assert set(definitions(path)) == {schema.VERSION_TABLE}
+        assert pragma(path, "application_id") == 0
+        command.upgrade(config, "head")
+        assert definitions(path) == states[schema.HEAD]
+
+    def test_they_make_what_the_models_say(self, config: Config, path: Path) -> None:
+        command.upgrade(config, "head")
+        with connection_to(path) as connection:
+            assert differences(connection) == []
+        command.check(config)
+
+    def test_the_models_make_what_they_say(self, config: Config, path: Path) -> None:
+        command.upgrade(config, "head")
+        modelled = path.with_name("modelled.db")
+        with connection_to(modelled) as connection:
+            Base.metadata.create_all(connection)
+        migrated = definitions(path)
+        del migrated[schema.VERSION_TABLE]
+        assert definitions(modelled) == migrated
+        assert definitions(modelled)["session_overview"] == re.sub(r"\s+", " ", VIEW)
+
+    def test_a_check_would_notice_a_difference(self, config: Config, path: Path) -> None:
+        command.upgrade(config, "head")
+        with connection_to(path) as connection:
+            connection.execute(text("DROP INDEX ix_sessions_user"))
+            assert differences(connection) != []
+
+    def test_everything_is_named_and_commented(self) -> None:
+        for table in Base.metadata.tables.values():
+            assert table.comment
+            assert [column.name for column in table.columns if not column.comment] == []
+            assert [each for each in table.constraints if not each.name] == []
+            assert all(str(index.name).startswith(f"ix_{table.name}_") for index in table.indexes)
+
+    def test_a_failing_one_leaves_nothing(self, tmp_path: Path, path: Path) -> None:
+        shutil.copytree(schema.migrations(), tmp_path / "migrations")
+        (tmp_path / "migrations" / "versions" / "0003_failing.py").write_text(FAILING)
+        with open_sqlite(path) as store:
+            create(store, history=["kept"])
+        before = definitions(path)
+        config = Config()
+        config.set_main_option("script_location", str(tmp_path / "migrations"))
+        config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
+        with pytest.raises(ZeroDivisionError):
+            command.upgrade(config, "head")
+        assert definitions(path) == before
+        with open_sqlite(path) as store:
+            assert load(store).last_seq == 1
+
+
+FAILING = """
+from alembic import op
+revision, down_revision = "0003", "0002"
+def upgrade():
+    op.drop_table("session_entries")
+    op.execute("DELETE FROM sessions")
+    1 / 0
+"""
+
+
+class TestOffline:
+    def sql(self, config: Config, url: str, *, down: bool = False) -> str:
+        config.set_main_option("sqlalchemy.url", url)
+        config.output_buffer = io.StringIO()
+        if down:
+            command.downgrade(config, "head:base", sql=True)
+        else:
+            command.upgrade(config, "head", sql=True)
+        return config.output_buffer.getvalue()
+
+    def test_its_sql_makes_a_store(self, config: Config, path: Path) -> None:
+        by_hand = path.with_name("by hand.db")
+        with closing(sqlite3.connect(by_hand)) as connection:
+            connection.executescript(self.sql(config, f"sqlite:///{path}"))
+        assert not path.exists()
+        with open_sqlite(path):
+            assert definitions(by_hand) == definitions(path)
+        with open_sqlite(by_hand) as store:
+            create(store)
+        with closing(sqlite3.connect(by_hand)) as connection:
+            connection.executescript(self.sql(config, f"sqlite:///{path}", down=True))
+        assert set(definitions(by_hand)) <= {schema.VERSION_TABLE}  # older Alembics drop it
+
+    def test_it_needs_no_server(self, config: Config) -> None:
+        sql = self.sql(config, "postgresql://u:p@no.such.host/db")
+        for part in ("TIMESTAMP WITH TIME ZONE", "JSON NOT NULL", "COMMENT ON COLUMN", "BIGSERIAL"):
+            assert part in sql
+        assert 'VARCHAR(255) COLLATE "C"' in sql
+
+
+class TestOtherPeoplesDatabases:
+    def test_their_tables_are_not_looked_at(self, config: Config, path: Path) -> None:
+        command.upgrade(config, "head")
+        with connection_to(path) as connection:
+            connection.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
+            connection.execute(text("CREATE TABLE theirs (id INTEGER PRIMARY KEY)"))
+        command.check(config)
+
+    def test_a_connection_that_is_passed_in_is_used(self, path: Path) -> None:
+        config = schema.config()
+        with sqlite_upgrade.upgrading(path) as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        with open_sqlite(path) as store:
+            create(store)
+
+    def test_what_it_did_is_undone_with_its_transaction(self, path: Path) -> None:
+        def upgrade_and_fail() -> None:
+            config = schema.config()
+            with sqlite_upgrade.upgrading(path) as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            upgrade_and_fail()
+        assert os.listdir(path.parent) == []
+
+
+class TestCommandLine:
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "alembic", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_a_new_store_is_like_one_that_was_opened(self, tmp_path: Path) -> None:
+        path = tmp_path / "100%25 new" / "sessions.db"
+        url = {"SESSION_STORAGE_URL": f"sqlite:///{path}"}
+        assert self.run("current", **url).returncode == 0
+        assert not path.exists()
+        upgraded = self.run("upgrade", "head", **url)
+        assert (upgraded.returncode, "Running upgrade" in upgraded.stderr) == (0, True)
+        assert oct(path.stat().st_mode) == "0o100600"
+        assert pragma(path, "application_id") == APPLICATION_ID
+        assert "0002 (head)" in self.run("current", **url).stdout
+        assert "No new upgrade operations" in self.run("check", **url).stdout
+        with open_sqlite(path) as store:
+            create(store)
+
+    def test_a_problem_is_one_line(self, tmp_path: Path) -> None:
+        storage = {"SESSION_STORAGE_TYPE": "sqlite", "SESSION_STORAGE_PATH": str(tmp_path)}
+        (tmp_path / "sessions.db").write_text("")
+        failed = self.run("upgrade", "head", **storage, SESSION_STORAGE_URL="")
+        assert failed.returncode != 0
+        assert "restore a backup" in failed.stderr + failed.stdout
+        assert "Traceback" not in failed.stderr
+
+
+def test_the_models_read_what_the_repository_wrote(path: Path) -> None:
+    with open_sqlite(path) as store:
+        create(store, history=["hi"], state={"n": 1})
+    engine = create_engine(f"sqlite:///{path}")
+    with OrmSession(engine) as session:
+        row = session.query(SessionRow).one()
+        assert (row.created_at, row.state, row.completed_at) == (NOW, '{"n":1}', None)
+        assert [entry.payload for entry in row.entries] == ['"hi"']
+        session.add(
+            EntryRow(
+                owner=row,
+                seq=2,
+                entry_id="x",
+                kind="message",
+                version=2,
+                created_at=NOW,
+                payload="1",
+            )
+        )
+        session.commit()
+    engine.dispose()
+    with open_sqlite(path) as store:
+        assert [entry.created_at for entry in load(store).entries] == [NOW, NOW]
