@@ -1,0 +1,135 @@
+"""The ``session-store`` command. Data goes to stdout, messages to stderr.
+
+Exit codes: 0 it worked, 1 it failed, 2 wrong usage, 130 interrupted. A command is a function of
+its arguments that returns the exit code, and a block that adds its parser. What is expensive to
+import is imported in the function, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from session_store import __version__
+from session_store.errors import SessionStoreError
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+PROGRAM: Final = "session-store"
+ALL: Final = 180
+DEMO_SIZES: Final = {"sqlite": ALL, "file": 60}
+"""Conversations of the demo by default: a JSON file is written whole with every turn."""
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; wrong usage exits with 2, as argparse does."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except SessionStoreError as error:
+        return _failed(f"error: {error}", FAILED)
+    except KeyboardInterrupt:
+        return _failed("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush to
+        return FAILED
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    from session_store.demo.story import run
+
+    wanted = arguments.conversations or DEMO_SIZES[arguments.storage]
+    run(arguments.storage, wanted, arguments.keep)
+    return OK
+
+
+def accept(arguments: argparse.Namespace) -> int:
+    from session_store.backends.json_file import accept_edited_file
+
+    count = accept_edited_file(arguments.file)
+    print(f"{arguments.file}: accepted, {count} {'session' if count == 1 else 'sessions'}")
+    return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Durable sessions for applications that hold conversations.",
+        epilog=f"example: {PROGRAM} demo --conversations 20",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_accept(commands)
+    return parser
+
+
+def _add_demo(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        demo,
+        does="see it at work: real conversations, a crash, nothing lost",
+        example="session-store demo --storage file --conversations 20",
+    )
+    parser.add_argument(
+        "--storage",
+        choices=tuple(DEMO_SIZES),
+        default="sqlite",
+        help="the kind of store; default: %(default)s",
+    )
+    parser.add_argument(
+        "--conversations",
+        type=_conversations,
+        metavar="N",
+        help=f"how many of the {ALL} conversations; default: all for sqlite, "
+        f"{DEMO_SIZES['file']} for file, which is written whole with every turn",
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the store in DIR, a new or empty directory"
+    )
+
+
+def _add_accept(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "accept",
+        accept,
+        does="accept a sessions.json that was edited by hand",
+        example="session-store accept data/sessions/sessions.json",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the edited sessions.json")
+
+
+def _command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    does: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=does, description=f"{does.capitalize()}.", epilog=f"example: {example}"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _conversations(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= ALL:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a number from 1 to {ALL}, not {text!r}")
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return code
