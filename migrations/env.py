@@ -95,9 +95,10 @@ def run_migrations_online() -> None:
 
 
 def configure_logging() -> None:
-    """For the command line only, which has no host."""
-    if config.config_file_name and not logging.getLogger().handlers:
-        fileConfig(config.config_file_name, disable_existing_loggers=False)
+    """For the command line only, which has no host; an ini file need not say anything about it."""
+    is_wanted = config.config_file_name and config.file_config.has_section("loggers")
+    if is_wanted and not logging.getLogger().handlers:
+        fileConfig(str(config.config_file_name), disable_existing_loggers=False)
 
 
 def run_from_the_command_line() -> None:

@@ -20,6 +20,7 @@ from session_store.records import (
     to_record,
 )
 from session_store.session import (
+    CHECKPOINT,
     REMOVED,
     Changes,
     NewCheckpoint,
@@ -165,7 +166,7 @@ def checked_apply(
     return Apply(
         key=checked_key(key),
         at=at,
-        expected_version=expected_version,
+        expected_version=_integer(expected_version, "expected_version"),
         state=_edit(changes.state, "state"),
         agent_states=_agent_edits(changes.agent_states),
         metadata=_edit(changes.metadata, "metadata"),
@@ -176,7 +177,7 @@ def checked_apply(
         entries=_entries(changes.entries),
         checkpoint=changes.checkpoint and _checkpoint(changes.checkpoint),
         restore=None if changes.restore is None else _restore(changes.restore),
-        rewind_to=_rewind_to(changes.rewind_to),
+        rewind_to=_integer(changes.rewind_to, "rewind_to"),
         is_activity=changes.is_activity,
     )
 
@@ -198,10 +199,10 @@ def _restore(restored: Restored) -> EncodedRestore:
     )
 
 
-def _rewind_to(seq: int | None) -> int | None:
-    if seq is not None and type(seq) is not int:
-        raise InvalidValueError("rewind_to", f"must be an integer, not {type(seq).__name__}")
-    return seq
+def _integer(value: int | None, path: str) -> int | None:
+    if value is not None and type(value) is not int:
+        raise InvalidValueError(path, f"must be an integer, not {type(value).__name__}")
+    return value
 
 
 def _expires_at(changes: Changes) -> datetime | Literal[Removed.REMOVED] | None:
@@ -211,10 +212,10 @@ def _expires_at(changes: Changes) -> datetime | Literal[Removed.REMOVED] | None:
 
 
 def _edit(patch: Patch, path: str) -> Edit:
-    if not patch:
-        return Edit()
     if not isinstance(patch, Mapping):
         raise InvalidValueError(path, f"must be a mapping of keys, not {type(patch).__name__}")
+    if not patch:
+        return Edit()
     values = {key: value for key, value in patch.items() if value is not REMOVED}
     removed = tuple(key for key, value in patch.items() if value is REMOVED)
     codec.encode_document(dict.fromkeys(removed), path)  # keys are checked, wanted or not
@@ -238,6 +239,8 @@ def _entries(entries: Iterable[NewEntry]) -> tuple[EncodedEntry, ...]:
 
 
 def _entry(entry: NewEntry, place: str) -> EncodedEntry:
+    if entry.kind == CHECKPOINT:
+        raise InvalidValueError(f"{place}.kind", "is taken: create_checkpoint() makes checkpoints")
     return EncodedEntry(
         codec.identifier(entry.entry_id, f"{place}.entry_id"),
         codec.identifier(entry.kind, f"{place}.kind", codec.MAX_KIND_BYTES),

@@ -234,14 +234,16 @@ def _time(value: datetime | None, name: str) -> datetime | None:
 
 
 def _statuses(status: Status | Sequence[Status] | None) -> tuple[str, ...]:
-    wanted = (status,) if isinstance(status, str) else status or ()
+    wanted = (status,) if isinstance(status, str) else () if status is None else status
     try:
         return tuple(Status(one).value for one in wanted)
-    except ValueError:
+    except (TypeError, ValueError):
         raise InvalidValueError("status", f"must be of: {', '.join(Status)}") from None
 
 
 def _labels(metadata: Mapping[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:
+    if not isinstance(metadata, Mapping):
+        raise InvalidValueError("metadata", f"must be a mapping, not {type(metadata).__name__}")
     text = codec.encode_document(dict(metadata), "metadata")
     labels: dict[str, Any] = codec.decode(text, "metadata")
     for key, value in labels.items():

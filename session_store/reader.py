@@ -162,10 +162,17 @@ def _recency(head: SessionHead) -> tuple[datetime, str, str, str]:
     return head.updated_at, head.app_name, head.session_id, head.user_id
 
 
+def is_number(value: object) -> bool:
+    """Whether it is not, say, the text of an environment variable."""
+    return isinstance(value, (int, float))
+
+
 def check_expiration(hours: float | None, policy: ExpirationPolicy) -> None:
     """``SettingsError`` says what can be used."""
-    if hours is not None and not hours > 0:
-        raise SettingsError(f"expiration_hours must be more than 0, not {hours}; None: never")
+    if hours is not None and not (is_number(hours) and hours > 0):
+        raise SettingsError(
+            f"expiration_hours must be a number above 0, not {hours!r}; None: never"
+        )
     if policy not in ("idle", "absolute"):
         raise SettingsError(f"expiration_policy must be 'idle' or 'absolute', not {policy!r}")
 

@@ -22,9 +22,11 @@ from session_store.reader import (
     Clock,
     ExpirationPolicy,
     check_expiration,
+    is_number,
     utc_now,
 )
 from session_store.repository import SessionRepository
+from session_store.session import DEFAULT_APP_NAME
 from session_store.writer import SessionWriter
 
 HOURLY: Final = timedelta(hours=1)
@@ -73,8 +75,8 @@ class SessionService(SessionWriter):
 
         How many sessions it removed, in batches of 1,000, each its own transaction.
         """
-        if max_age_hours is not None and not max_age_hours >= 0:
-            raise InvalidValueError("max_age_hours", "must be 0 or more")
+        if max_age_hours is not None and not (is_number(max_age_hours) and max_age_hours >= 0):
+            raise InvalidValueError("max_age_hours", "must be a number, 0 or more")
         return self._sweep(max_age_hours=max_age_hours)
 
     def force_save(self) -> int:
@@ -84,6 +86,23 @@ class SessionService(SessionWriter):
         """
         buffer = self._buffer()
         return buffer.flush() if buffer else 0
+
+    def discard_unsaved(
+        self,
+        session_id: str | None = None,
+        *,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+    ) -> int:
+        """Forget what ``auto_save=False`` holds back, or of one session only; how many changes.
+
+        The way out when ``force_save`` fails because another process changed that session.
+        """
+        buffer = self._buffer()
+        if buffer is None:
+            return 0
+        key = None if session_id is None else self._key(session_id, user_id, app_name)
+        return buffer.discard(key)
 
     def get_storage_stats(self) -> dict[str, Any]:
         """Where the sessions lie, how many, how large. Cheap: reads no session.

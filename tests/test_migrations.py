@@ -27,7 +27,7 @@ from session_store.backends.sql import schema, sqlite_upgrade
 from session_store.backends.sql.sqlite import open_sqlite
 from session_store.backends.sql.sqlite_layout import APPLICATION_ID
 from session_store.backends.sql.tables import VIEW, Base, EntryRow, SessionRow
-from session_store.testing.given import NOW, create, load
+from session_store.testing.given import NOW, count, create, load
 
 ROOT = Path(__file__).parents[1]
 REVISIONS = [script.revision for script in ScriptDirectory(schema.migrations()).walk_revisions()][
@@ -142,6 +142,21 @@ class TestRevisions:
         with open_sqlite(path) as store:
             assert load(store).last_seq == 1
 
+    def test_a_store_behind_is_upgraded_when_it_is_opened(self, config: Config, path: Path) -> None:
+        with open_sqlite(path) as store:
+            create(store, history=["kept"])
+        for revision in ("0001", "base"):
+            command.downgrade(config, revision)
+            with open_sqlite(path) as store:
+                assert count(store) == (revision != "base")
+            assert revision_of(path) == schema.HEAD
+
+
+def revision_of(path: Path) -> str | None:
+    with connection_to(path) as connection:
+        options = {"version_table": schema.VERSION_TABLE}
+        return MigrationContext.configure(connection, opts=options).get_current_revision()
+
 
 FAILING = """
 from alembic import op
@@ -236,6 +251,14 @@ class TestCommandLine:
         assert "No new upgrade operations" in self.run("check", **url).stdout
         with open_sqlite(path) as store:
             create(store)
+
+    def test_a_hosts_ini_file_can_name_them(self, tmp_path: Path, path: Path) -> None:
+        ini = tmp_path / "alembic.ini"
+        lines = [f"script_location = {schema.migrations()}", f"sqlalchemy.url = sqlite:///{path}"]
+        ini.write_text("\n".join(["[alembic]", "script_location = theirs", "[ours]", *lines]))
+        done = self.run("-c", str(ini), "-n", "ours", "upgrade", "head", PYTHONPATH=str(ROOT))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert revision_of(path) == schema.HEAD
 
     def test_a_problem_is_one_line(self, tmp_path: Path) -> None:
         storage = {"SESSION_STORAGE_TYPE": "sqlite", "SESSION_STORAGE_PATH": str(tmp_path)}

@@ -103,7 +103,7 @@ def sweep(path: Path) -> None:
 
     One that can't be removed does no harm, and is tried again at the next opening.
     """
-    pattern = re.compile(re.escape(path.name) + r"\.\d+\.[0-9a-f]{16}\.tmp")
+    pattern = re.compile(re.escape(path.name) + r"(\.bak)?\.\d+\.[0-9a-f]{16}\.tmp")
     with translated(path.parent):
         for name in filter(pattern.fullmatch, os.listdir(path.parent)):
             _discard(path.with_name(name))

@@ -44,8 +44,8 @@ class BufferedRepository(SessionRepository):
     def flush(self) -> int:
         """Write what is buffered to the store, all or none; how many operations it were.
 
-        When it raises, everything is still buffered: repeat it, or delete the session that the
-        error names. Only after ``DurabilityUnknownError`` the store has it.
+        When it raises, everything is still buffered: repeat it, or ``discard`` the session that
+        the error names. Only after ``DurabilityUnknownError`` the store has it.
         """
         with self._lock:
             saved = self.unsaved
@@ -57,6 +57,23 @@ class BufferedRepository(SessionRepository):
                 raise
             self._clear()
             return saved
+
+    def discard(self, key: SessionKey | None = None) -> int:
+        """Forget what is buffered, or of one session only; how many operations it were.
+
+        The others are carried out anew on what the store holds now. When one of them can't be,
+        it raises and everything is still buffered.
+        """
+        with self._lock:
+            before = self._table, self._originals, self._pending
+            kept = [one for one in self._pending if key is not None and one.key != key]
+            self._clear()
+            try:
+                self.commit(kept)
+            except BaseException:
+                self._table, self._originals, self._pending = before
+                raise
+            return len(before[2]) - len(kept)
 
     def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
         with self._lock:

@@ -8,6 +8,7 @@ replacement is ``atomic_file``'s, damage is ``json_recovery``'s.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -43,6 +44,8 @@ from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 
 LOCK_TIMEOUT: Final = 30.0
+
+_log: Final = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
@@ -153,6 +156,15 @@ class JsonFileRepository(SessionRepository):
         written = atomic_file.replace(self.path, content, backup=backup_of(self.path))
         with self._publishing:
             self._snapshot = Snapshot(after, written, fragments)
+        if _erases(before.contents.table, table):
+            self._erase_from_backup(content)
+
+    def _erase_from_backup(self, content: bytearray) -> None:
+        """What was deleted for good shall not stay in the backup until the next save."""
+        try:
+            atomic_file.replace(backup_of(self.path), content)
+        except StoreUnavailableError as error:
+            _log.warning("what was deleted is still in the backup, until the next save: %s", error)
 
     def _renew_locks(self) -> None:
         self._publishing = threading.Lock()
@@ -190,6 +202,20 @@ def _lock_of(path: Path, timeout: float) -> FileLock:
 def _differ(before: SessionTable, after: SessionTable) -> bool:
     """A session that was written is another object: nothing is compared by content."""
     return set(map(id, before)) != set(map(id, after)) or before.shared != after.shared
+
+
+def _erases(before: SessionTable, after: SessionTable) -> bool:
+    return any(_is_erased(stored, after.get(stored.record.key)) for stored in before)
+
+
+def _is_erased(old: Stored, new: Stored | None) -> bool:
+    """Whether a session was deleted, replaced by a new one of its key, or rewound."""
+    if new is None or new is old:
+        return new is None
+    end = old.record.last_seq
+    return new.record.version <= old.record.version or (
+        new.entries[end - 1 : end] != old.entries[end - 1 : end]
+    )
 
 
 _repositories: weakref.WeakSet[JsonFileRepository] = weakref.WeakSet()

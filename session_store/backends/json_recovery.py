@@ -100,15 +100,15 @@ def _restored(path: Path, problem: str) -> Snapshot:
     backup = backup_of(path)
     data, snapshot = _usable(backup, problem)
     aside = _set_aside(path)
-    written = atomic_file.replace(path, data)
+    # Said before it is done: nothing but this would tell of it if the process ended in between.
     _log.warning(
-        "%s. Revision %d was restored from %s; what was saved after it is lost%s",
+        "%s. Restoring revision %d from %s; what was saved after it is lost%s",
         problem,
         snapshot.contents.revision,
         backup,
         f", but for what can be read from {aside}" if aside else "",
     )
-    return snapshot._replace(fingerprint=written)
+    return snapshot._replace(fingerprint=atomic_file.replace(path, data))
 
 
 def _usable(backup: Path, problem: str) -> tuple[bytes, Snapshot]:

@@ -19,6 +19,7 @@ from session_store.session import SessionKey, Status
 
 _ENTRY: Final = {*EntryRecord._fields}
 _SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
+_MAX_VERSION: Final = 2**62
 _KINDS: Final = {dict: "an object", list: "an array", int: "an integer", str: "a string"}
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any], int, str)
 
@@ -38,15 +39,9 @@ def from_json(name: str, found: Any) -> Stored:
         body = exactly(found, _SESSION, "it")
         entries = tuple(map(_entry, typed(body["entries"], list, "entries"), count(1)))
         stored = Stored(_record(body, len(entries)), entries)
+        _check_together(name, stored)
     except (InvalidValueError, CorruptStoreError) as error:
         raise CorruptStoreError(f"session {name}: {error}") from None
-    if len({entry.entry_id for entry in entries}) != len(entries):
-        raise CorruptStoreError(f"session {name}: two of its entries have the same entry_id")
-    if name != _name(stored.record.key):
-        raise CorruptStoreError(
-            f"session {name}: its app_name, user_id and session_id are those of "
-            f"{_name(stored.record.key)}; its name must be of the same"
-        )
     return stored
 
 
@@ -73,6 +68,17 @@ def exactly(found: Any, keys: set[str], place: str) -> dict[str, Any]:
         odd = ", ".join(sorted(body.keys() ^ keys))
         raise InvalidValueError(place, f"lacks keys, or has some that don't belong there: {odd}")
     return body
+
+
+def _check_together(name: str, stored: Stored) -> None:
+    record, entries = stored
+    if name != _name(record.key):
+        raise InvalidValueError("app_name, user_id, session_id", f"are of {_name(record.key)}")
+    if len({entry.entry_id for entry in entries}) != len(entries):
+        raise InvalidValueError("entries", "have the same entry_id twice")
+    versions = record.version, *(entry.version for entry in entries)
+    if not all(1 <= version <= record.version < _MAX_VERSION for version in versions):
+        raise InvalidValueError("version", "must be 1 or more, an entry's at most its session's")
 
 
 def _fields(record: SessionRecord) -> dict[str, str]:

@@ -42,9 +42,12 @@ from session_store.testing.creating import Creating  # noqa: E402
 from session_store.testing.expiring import Expiring  # noqa: E402
 from session_store.testing.identities import Identities  # noqa: E402
 from session_store.testing.keeping import Keeping  # noqa: E402
+from session_store.testing.limits import Limits  # noqa: E402
 from session_store.testing.listing import Listing  # noqa: E402
 from session_store.testing.loading import Loading  # noqa: E402
+from session_store.testing.paging import Paging  # noqa: E402
 from session_store.testing.sharing import Sharing  # noqa: E402
+from session_store.testing.transitions import Transitions  # noqa: E402
 
 __all__ = ["Reopen", "RepositoryContract"]
 
@@ -53,14 +56,17 @@ class RepositoryContract(
     Creating,
     Loading,
     Changing,
+    Transitions,
     Appending,
     Checkpoints,
     Sharing,
     Committing,
     Deleting,
     Listing,
+    Paging,
     Expiring,
     Keeping,
+    Limits,
     Identities,
     Concurrency,
     Closing,

@@ -200,9 +200,15 @@ class Appending:
         self, repository: SessionRepository
     ) -> None:
         create(repository)
-        entry = NewEntry(payload={}, kind="checkpoint", entry_id="c")
+        entry = NewEntry(payload={}, kind="event", entry_id="c")
         with refused(repository, ConflictError):
             change(repository, entries=(entry,), checkpoint=NewCheckpoint(checkpoint_id="c"))
+
+    def test_a_checkpoint_cannot_be_made_by_hand(self, repository: SessionRepository) -> None:
+        create(repository)
+        entry = NewEntry(payload={}, kind="checkpoint", entry_id="c")
+        with refused(repository, InvalidValueError):
+            change(repository, entries=(entry,))
 
     def test_several_kinds_share_one_history(self, repository: SessionRepository) -> None:
         create(repository)

@@ -54,20 +54,20 @@ def in_threads(work: Callable[[int], _Result], threads: int = THREADS) -> list[_
         return list(pool.map(begin, range(threads)))
 
 
-def watched(write: Callable[[], None], look: Callable[[], str], readers: int = 2) -> list[str]:
-    """What readers found odd while ``write`` ran in another thread."""
+def watched(write: Callable[[], None], *looks: Callable[[], str]) -> list[str]:
+    """What readers, one for each of ``looks``, found odd while ``write`` ran in another thread."""
     done = threading.Event()
 
     def work(thread: int) -> list[str]:
-        if thread:
-            return [odd for _ in iter(done.is_set, True) if (odd := look())]
+        if thread < len(looks):
+            return [odd for _ in iter(done.is_set, True) if (odd := looks[thread]())]
         try:
             write()
         finally:
             done.set()
         return []
 
-    return [odd for found in in_threads(work, 1 + readers) for odd in found]
+    return [odd for found in in_threads(work, len(looks) + 1) for odd in found]
 
 
 @contextmanager
@@ -264,12 +264,14 @@ class Concurrency:
             whole = (session.version, session.last_seq, ids(session)) == (n + 1, len(names), names)
             return "" if whole else exact(session)
 
-        assert watched(write, torn, readers=3) == []
+        assert watched(write, torn, torn, torn) == []
 
     def test_nobody_sees_what_a_failing_commit_takes_back(
         self, repository: SessionRepository
     ) -> None:
         create(repository)
+        bystanders = [creation(KEY._replace(session_id=f"{number}")) for number in range(40)]
+        repository.commit(bystanders)
         before = contents(repository)
         doomed: list[Operation] = [
             application(state={"seen": 1}, app_state={"seen": 1}, entries=messages("seen")),
@@ -282,11 +284,13 @@ class Concurrency:
                 with pytest.raises(StaleSessionError):
                     repository.commit(doomed)
 
-        def seen() -> str:
-            found = load(repository).state, repository.load_shared("app"), count(repository)
-            return "" if found == ({}, {}, 1) else str(found)
-
-        assert watched(write, seen) == []
+        looks: list[Callable[[], str]] = [
+            lambda: str(load(repository).state or ""),
+            lambda: str(repository.load_shared("app") or ""),
+            lambda: "" if count(repository) == 41 else "counted",
+            lambda: "" if len(listed(repository)) == 41 else "listed",
+        ]
+        assert watched(write, *looks) == []
         assert contents(repository) == before
 
     def test_a_session_that_is_replaced_is_never_missing(
@@ -298,8 +302,9 @@ class Concurrency:
             for _ in range(100):
                 repository.commit([deletion(), creation()])
 
-        def missing() -> str:
-            assert load(repository).key == KEY
-            return "" if len(listed(repository)) == 1 else "not listed"
-
-        assert watched(write, missing) == []
+        looks: list[Callable[[], str]] = [
+            lambda: "" if load(repository).key == KEY else "not loaded",
+            lambda: "" if len(listed(repository)) == 1 else "not listed",
+            lambda: "" if count(repository) == 1 else "not counted",
+        ]
+        assert watched(write, *looks) == []

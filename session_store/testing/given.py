@@ -143,8 +143,10 @@ def pages(
     repository: SessionRepository, moment: Moment = BEGINNING, /, **conditions: Any
 ) -> Iterator[Page]:
     page = repository.list(Query(**conditions), moment)
+    seen: set[str | None] = {None}
     yield page
-    while page.cursor is not None:
+    while page.cursor not in seen:  # a list that goes round must not go on for ever
+        seen.add(page.cursor)
         page = repository.list(Query(**conditions, cursor=page.cursor), moment)
         yield page
 

@@ -205,7 +205,7 @@ EDITS: dict[str, tuple[Callable[[Any], object], str]] = {
     "a gap": (lambda found: session(found)["entries"].pop(0), r"entries\[0\]\.seq.*without gaps"),
     "a repeated id": (
         lambda found: session(found)["entries"][1].update(entry_id="e1"),
-        "the same entry_id",
+        "the same entry_id twice",
     ),
     "another name": (
         lambda found: found["sessions"].update(x=found["sessions"].pop("app/ada/s1")),
@@ -214,6 +214,11 @@ EDITS: dict[str, tuple[Callable[[Any], object], str]] = {
     "a wrong status": (lambda found: session(found).update(status="asleep"), "status: must be of"),
     "a status of another type": (lambda found: session(found).update(status=[]), "status: must be"),
     "a version that is a text": (lambda found: session(found).update(version="3"), "version"),
+    "a version of zero": (lambda found: session(found).update(version=0), "version: must be 1"),
+    "a version before its entries'": (
+        lambda found: session(found).update(version=2),
+        "version: .*at most its session's",
+    ),
     "a version that is a truth": (lambda found: session(found).update(version=True), "version"),
     "a time without zone": (
         lambda found: session(found).update(created_at="2024-02-29T12:30:15"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from session_store.testing.given import (
     load,
     messages,
 )
+from tests.backends.places import quick_directory
 
 Damage = Callable[[bytes], bytes | None]
 
@@ -77,8 +78,9 @@ class Store:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
+def store() -> Iterator[Store]:
+    with quick_directory() as directory:
+        yield Store(directory)
 
 
 @pytest.mark.parametrize("temp", [False, True], ids=["", "and a temporary file"])
@@ -135,7 +137,7 @@ def test_the_warning_says_what_happened_and_where_the_rest_is(
     (record,) = caplog.records
     (aside,) = store.directory.glob("sessions.json.corrupt-*Z")
     assert (record.name, record.levelno) == (WARNING, logging.WARNING)
-    for part in (str(store.main), "Revision 2", str(store.backup), "lost", str(aside)):
+    for part in (str(store.main), "revision 2 ", str(store.backup), "lost", str(aside)):
         assert part in record.getMessage()
 
 
@@ -252,4 +254,4 @@ def test_a_flipped_bit_is_never_a_silent_difference(
             continue
         assert with_backup
         assert found == store.older
-        assert "Revision 2 was restored" in caplog.text
+        assert "Restoring revision 2 " in caplog.text

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from session_store.backends.sql.database_file import connected
+from session_store.backends.sql.database_file import building, connected
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite import Synchronous, open_sqlite
 from session_store.backends.sql.sqlite_layout import APPLICATION_ID
@@ -109,6 +109,8 @@ class TestFiles:
     def test_the_mode_does_not_depend_on_the_umask(self, path: Path) -> None:
         before = os.umask(0o777)
         try:
+            with building(path) as draft:
+                assert oct(draft.new.stat().st_mode) == "0o100600"
             open_sqlite(path).close()
         finally:
             os.umask(before)

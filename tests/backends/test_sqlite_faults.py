@@ -180,20 +180,12 @@ def run_check(path: Path) -> None:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_a_connection_that_could_only_read_is_not_kept(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As SQLite makes one when the file can't be opened for writing just then."""
-
-    def read_only(self: SqliteDialect) -> sqlite3.Connection:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
-        self.prepare(connection)
-        return connection
-
+def test_a_connection_that_can_only_read_is_not_kept(path: Path) -> None:
+    """SQLite opens the file so when it can't be opened for writing just then."""
     with open_sqlite(path, pool_size=1) as store:
-        monkeypatch.setattr(
-            store._runner.pool, "_idle", [read_only(SqliteDialect(path, "FULL", 1))]
-        )
+        read_only = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        store._runner.pool._idle.pop().close()
+        store._runner.pool.add(read_only)
         with pytest.raises(StoreUnavailableError, match="SQLITE_READONLY"):
             create(store)
         create(store)

@@ -340,10 +340,38 @@ def test_a_save_that_meets_the_work_of_others_saves_all_or_nothing(
         assert buffered.list_sessions() == buffer
         assert unsaved(buffered) == 3
     key = caught.value.key  # type: ignore[attr-defined]
-    buffered.delete_session(key.session_id, user_id=key.user_id)  # the way out that flush() names
-    buffered.force_save()
-    assert set(ids(direct.list_sessions().sessions)) >= {"before", "after"}
-    assert unsaved(buffered) == 0
+    assert buffered.discard_unsaved(key.session_id, user_id=key.user_id) == 1
+    assert buffered.force_save() == 2
+    after = direct.list_sessions().sessions
+    assert {"before", "after"} == set(ids(after)) - set(ids(stored.sessions))
+    assert all(head in after for head in stored.sessions), "the work of others was touched"
+
+
+def test_discarding_everything_shows_the_store_again(
+    buffered: SessionService, direct: SessionService
+) -> None:
+    ready_session(direct, user_id="ada", session_id="s1")
+    buffered.append("s1", "ours")
+    buffered.create_session(user_id="ada", session_id="s2")
+    buffered.update_state("s1", {}, app_state={"theme": "dark"})
+    assert buffered.discard_unsaved() == 3
+    assert buffered.list_sessions() == direct.list_sessions()
+    assert (buffered.get_shared_state(), unsaved(buffered)) == ({}, 0)
+
+
+def test_discarding_one_session_keeps_the_others(buffered: SessionService) -> None:
+    for name in ("s1", "s2"):
+        buffered.create_session(user_id="ada", session_id=name)
+        buffered.append(name, "first")
+    assert buffered.discard_unsaved("s1") == 2
+    assert ids(buffered.list_sessions().sessions) == ["s2"]
+    assert payloads(buffered.get_session("s2")) == ["first"]
+    assert buffered.force_save() == 2
+
+
+def test_with_auto_save_there_is_nothing_to_discard(direct: SessionService) -> None:
+    ready_session(direct, user_id="ada", session_id="s1")
+    assert (direct.discard_unsaved(), direct.get_session_count()) == (0, 1)
 
 
 class Unreliable(Wrapped):

@@ -194,9 +194,8 @@ def test_a_fork_belongs_to_the_user_of_its_source(service: SessionService) -> No
     assert fork.entries == ()
 
 
-def test_an_entry_of_kind_checkpoint_by_hand_is_no_way_back(service: SessionService) -> None:
-    service.append("s1", NewEntry(payload={"mine": 1}, kind="checkpoint", entry_id="odd"))
+def test_a_checkpoint_is_not_made_by_hand(service: SessionService) -> None:
     before = service.get_session("s1")
-    with pytest.raises(Exception, match="checkpoint 'odd' is incomplete"):
-        service.restore_checkpoint("s1", "odd")
+    with pytest.raises(InvalidValueError, match=r"entries\[0\].kind: is taken"):
+        service.append("s1", NewEntry(payload={"mine": 1}, kind="checkpoint", entry_id="odd"))
     assert service.get_session("s1") == before

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -98,10 +99,10 @@ def test_no_age_at_all_removes_what_was_not_used_this_moment(store: Store) -> No
     assert ids(service.list_sessions().sessions) == ["now"]
 
 
-@pytest.mark.parametrize("wrong", [-1, float("nan"), -0.5])
-def test_an_age_is_not_negative(service: SessionService, wrong: float) -> None:
-    with pytest.raises(InvalidValueError, match=r"^max_age_hours: must be 0 or more"):
-        service.cleanup_expired_sessions(max_age_hours=wrong)
+@pytest.mark.parametrize("wrong", [-1, float("nan"), -0.5, "24"])
+def test_an_age_is_a_number_and_not_negative(memory: SessionService, wrong: Any) -> None:
+    with pytest.raises(InvalidValueError, match=r"^max_age_hours: must be a number, 0 or more"):
+        memory.cleanup_expired_sessions(max_age_hours=wrong)
 
 
 def test_thousands_of_sessions_go_in_batches_of_a_thousand(clock: FakeClock) -> None:
