@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -38,6 +39,13 @@ from session_store.testing.given import (
 
 THREADS = 8
 ROUNDS = 25
+LOOKS = 150
+
+COUNTS: dict[str, Callable[[SessionRepository], int]] = {
+    "list": lambda repository: len(listed(repository)),
+    "count": count,
+    "stats": lambda repository: repository.stats(at()).total_sessions,
+}
 
 _Result = TypeVar("_Result")
 
@@ -54,17 +62,22 @@ def in_threads(work: Callable[[int], _Result], threads: int = THREADS) -> list[_
         return list(pool.map(begin, range(threads)))
 
 
-def watched(write: Callable[[], None], *looks: Callable[[], str]) -> list[str]:
-    """What readers, one for each of ``looks``, found odd while ``write`` ran in another thread."""
-    done = threading.Event()
+def watched(write: Callable[[int], object], *looks: Callable[[], str]) -> list[str]:
+    """What readers, one for each of ``looks``, found odd while another thread wrote 0, 1, 2…"""
+    finished: list[int] = []
+
+    def read(reader: int) -> list[str]:
+        try:
+            return [odd for _ in range(LOOKS) if (odd := looks[reader]())]
+        finally:
+            finished.append(reader)
 
     def work(thread: int) -> list[str]:
         if thread < len(looks):
-            return [odd for _ in iter(done.is_set, True) if (odd := looks[thread]())]
-        try:
-            write()
-        finally:
-            done.set()
+            return read(thread)
+        numbers = itertools.count()
+        while len(finished) < len(looks):
+            write(next(numbers))
         return []
 
     return [odd for found in in_threads(work, len(looks) + 1) for odd in found]
@@ -252,10 +265,10 @@ class Concurrency:
     def test_a_reader_never_sees_half_a_write(self, repository: SessionRepository) -> None:
         create(repository, state={"n": 0})
 
-        def write() -> None:
-            for n in range(1, 101):
-                rewind = {"rewind_to": 0} if n % 10 == 0 else {}
-                change(repository, state={"n": n}, entries=messages(f"{n}"), **rewind)
+        def write(number: int) -> None:
+            n = number + 1
+            rewind = {"rewind_to": 0} if n % 10 == 0 else {}
+            change(repository, state={"n": n}, entries=messages(f"{n}"), **rewind)
 
         def torn() -> str:
             session = load(repository)
@@ -279,10 +292,9 @@ class Concurrency:
             application(expected_version=99),
         ]
 
-        def write() -> None:
-            for _ in range(100):
-                with pytest.raises(StaleSessionError):
-                    repository.commit(doomed)
+        def write(_: int) -> None:
+            with pytest.raises(StaleSessionError):
+                repository.commit(doomed)
 
         looks: list[Callable[[], str]] = [
             lambda: str(load(repository).state or ""),
@@ -298,9 +310,8 @@ class Concurrency:
     ) -> None:
         create(repository)
 
-        def write() -> None:
-            for _ in range(100):
-                repository.commit([deletion(), creation()])
+        def write(_: int) -> None:
+            repository.commit([deletion(), creation()])
 
         looks: list[Callable[[], str]] = [
             lambda: "" if load(repository).key == KEY else "not loaded",
@@ -308,3 +319,22 @@ class Concurrency:
             lambda: "" if count(repository) == 1 else "not counted",
         ]
         assert watched(write, *looks) == []
+
+    @pytest.mark.parametrize("look", COUNTS.values(), ids=list(COUNTS))
+    def test_what_counts_sessions_counts_at_one_moment(
+        self, repository: SessionRepository, look: Callable[[SessionRepository], int]
+    ) -> None:
+        """A session that moves to another key counts once, under the one or the other."""
+        keys = [KEY._replace(session_id=f"{number}") for number in range(40)]
+        repository.commit([creation(key) for key in keys])
+        places = OTHERS[0], OTHERS[2]
+        create(repository, places[0])
+
+        def write(number: int) -> None:
+            here, there = places[number % 2], places[1 - number % 2]
+            repository.commit([deletion(here), creation(there)])
+
+        def odd() -> str:
+            return "" if look(repository) == 41 else "not one moment"
+
+        assert watched(write, odd, odd) == []
