@@ -10,6 +10,8 @@ export UV_PYTHON_DOWNLOADS := never
 # Trust what the system trusts, as pip does.
 export UV_SYSTEM_CERTS ?= true
 unexport VIRTUAL_ENV
+# The tests start many processes: without compiled files each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format wheel-test migrations-check clean

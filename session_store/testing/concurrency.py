@@ -39,6 +39,7 @@ from session_store.testing.given import (
 
 THREADS = 8
 ROUNDS = 25
+WRITES = 50
 LOOKS = 150
 
 COUNTS: dict[str, Callable[[SessionRepository], int]] = {
@@ -63,22 +64,33 @@ def in_threads(work: Callable[[int], _Result], threads: int = THREADS) -> list[_
 
 
 def watched(write: Callable[[int], object], *looks: Callable[[], str]) -> list[str]:
-    """What readers, one for each of ``looks``, found odd while another thread wrote 0, 1, 2…"""
-    finished: list[int] = []
+    """What readers, one for each of ``looks``, found odd while another thread wrote 0, 1, 2…
 
-    def read(reader: int) -> list[str]:
+    It ends when there were enough writes and each reader has looked often enough.
+    """
+    looked = [0] * len(looks)
+    done = threading.Event()
+
+    def read(reader: int) -> Iterator[str]:
         try:
-            return [odd for _ in range(LOOKS) if (odd := looks[reader]())]
+            while not done.is_set():
+                yield looks[reader]()
+                looked[reader] += 1
         finally:
-            finished.append(reader)
+            looked[reader] = LOOKS
 
     def work(thread: int) -> list[str]:
         if thread < len(looks):
-            return read(thread)
-        numbers = itertools.count()
-        while len(finished) < len(looks):
-            write(next(numbers))
+            return [odd for odd in read(thread) if odd]
+        try:
+            for number in itertools.takewhile(wanted, itertools.count()):
+                write(number)
+        finally:
+            done.set()
         return []
+
+    def wanted(number: int) -> bool:
+        return number < WRITES or min(looked) < LOOKS
 
     return [odd for found in in_threads(work, len(looks) + 1) for odd in found]
 

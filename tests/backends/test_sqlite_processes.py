@@ -58,14 +58,14 @@ class TestProcesses:
             create(store)
 
         def append(store: SqlRepository, writer: str) -> None:
-            for n in range(100):
+            for n in range(25):
                 change(store, entries=messages(f"{writer} {n}"))
 
         def work() -> None:
             with open_sqlite(path) as store:
                 threads = [
                     threading.Thread(target=append, args=(store, f"{os.getpid()}-{n}"))
-                    for n in range(2)
+                    for n in range(8)
                 ]
                 for thread in threads:
                     thread.start()
@@ -78,9 +78,9 @@ class TestProcesses:
             stored = load(store)
         assert seqs(stored) == list(range(1, 801))
         for child in children:
-            for thread in range(2):
+            for thread in range(8):
                 mine = [name for name in ids(stored) if name.startswith(f"{child}-{thread} ")]
-                assert mine == [f"{child}-{thread} {n}" for n in range(100)]
+                assert mine == [f"{child}-{thread} {n}" for n in range(25)]
 
     def test_changes_of_processes_are_never_lost(self, path: Path) -> None:
         """Each reads the version, and writes only if nobody else has."""
@@ -202,6 +202,22 @@ class TestForks:
             stored = load(store)
         assert seqs(stored) == list(range(1, stored.last_seq + 1))
         assert set(names) <= set(ids(stored))
+
+    def test_a_fork_does_not_wait_until_readers_rest(self, path: Path) -> None:
+        stop = threading.Event()
+        with open_sqlite(path, busy_timeout=5) as store:
+            create(store)
+
+            def read() -> None:
+                while not stop.is_set():
+                    load(store)
+
+            reader = threading.Thread(target=read)
+            reader.start()
+            children = [forked(lambda: load(store)) for _ in range(5)]
+            assert [exit_code(child) for child in children] == [0] * 5
+            stop.set()
+            reader.join()
 
     def test_a_closed_store_stays_closed_in_a_child(self, path: Path) -> None:
         store = open_sqlite(path)

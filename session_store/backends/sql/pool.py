@@ -32,8 +32,13 @@ class ConnectionPool:
     ) -> None:
         self.size: Final = size
         self._connect, self._patience, self._driver_error = connect, patience, driver_error
-        self._places, self._idle = threading.Semaphore(size), list[Any]()
+        self._idle: list[Any] = []
         self._closed = self._paused = False
+        self._start()
+
+    def _start(self) -> None:
+        self._places, self._gate = threading.Semaphore(self.size), threading.Event()
+        self._gate.set()
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
@@ -69,7 +74,8 @@ class ConnectionPool:
             self._places.release(self.size)
 
     def _take_place(self) -> None:
-        if not self._places.acquire(timeout=self._patience):
+        patience = self._patience
+        if not (self._gate.wait(patience) and self._places.acquire(timeout=patience)):
             raise StoreUnavailableError(
                 f"all {self.size} connections stayed in use for {self._patience:g} s; open the "
                 "store with a greater pool_size, or call it from fewer threads"
@@ -93,12 +99,20 @@ class ConnectionPool:
 
     def _is_emptied(self) -> bool:
         """Take every place, as soon as it is free, and close the connections; false, and nothing
-        taken, when one stays in use."""
-        for taken in range(self.size):
-            if not self._places.acquire(timeout=self._patience):
-                for _ in range(taken):
-                    self._places.release()
-                return False
+        taken, when one stays in use.
+
+        Newcomers wait at the gate: a thread that reads without a pause takes its place again
+        before anybody else can, and held this up for more than 30 s.
+        """
+        self._gate.clear()
+        try:
+            for taken in range(self.size):
+                if not self._places.acquire(timeout=self._patience):
+                    for _ in range(taken):
+                        self._places.release()
+                    return False
+        finally:
+            self._gate.set()
         while self._idle:
             self._idle.pop().close()
         return True
@@ -120,6 +134,6 @@ class ConnectionPool:
         A pool that could not be emptied stays closed.
         """
         inherited, self._idle = self._idle, []
-        self._places = threading.Semaphore(self.size)
+        self._start()
         self._closed = self._closed or not self._paused
         return inherited
