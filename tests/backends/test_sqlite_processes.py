@@ -8,8 +8,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 
+# Alembic and the models, here once and not in each of the 80 children that make a store.
+import alembic.command  # noqa: F401
 import pytest
 
+import session_store.backends.sql.tables  # noqa: F401
 from session_store.backends.sql.database_file import connected
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite import open_sqlite

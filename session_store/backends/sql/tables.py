@@ -1,7 +1,7 @@
 """The tables, as SQLAlchemy models: the truth of the schema, with every name and comment.
 
 Alembic compares revisions with them; people read them and may query with them. The repository
-itself sends the texts of ``statements`` and never imports this module, because importing the ORM
+itself sends the texts of ``statements`` and never imports this module, because importing SQLAlchemy
 takes longer than opening a store and reading a session.
 """
 
