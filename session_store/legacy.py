@@ -22,7 +22,7 @@ from session_store.session import ARTIFACT, CHECKPOINT, DEFAULT_APP_NAME, Status
 EXTRA_FIELDS: Final = "legacy_fields"
 """The key of ``metadata`` that keeps what the older session had and ours has no place for."""
 
-_FIELDS: Final = frozenset(
+FIELDS: Final = frozenset(
     {
         "session_id",
         "user_id",
@@ -203,7 +203,7 @@ def _agent_states(session: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _metadata(session: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     metadata = _mapping(session, "metadata")
-    unknown = {key: value for key, value in session.items() if key not in _FIELDS} | dict(extra)
+    unknown = {key: value for key, value in session.items() if key not in FIELDS} | dict(extra)
     if not unknown:
         return metadata
     return metadata | {_unique(EXTRA_FIELDS, set(metadata)): unknown}

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from session_store import legacy
 from session_store.backends.sql.schema import VERSION_TABLE
 from session_store.errors import CorruptStoreError
 
@@ -14,19 +15,6 @@ APPLICATION_ID: Final = 0x53655374
 
 LEGACY_TABLE: Final = "sessions_legacy"
 """The name that the table ``sessions`` of the program before this package is kept under."""
-
-_LEGACY_COLUMNS: Final = {
-    "session_id",
-    "user_id",
-    "state",
-    "agent_states",
-    "artifacts",
-    "checkpoints",
-    "metadata",
-    "created_at",
-    "updated_at",
-    "completed_at",
-}
 
 
 def revision(path: Path, connection: sqlite3.Connection) -> str | None:
@@ -47,7 +35,7 @@ def revision(path: Path, connection: sqlite3.Connection) -> str | None:
 def is_legacy(connection: sqlite3.Connection) -> bool:
     """Whether ``sessions`` is the table of the program before this package."""
     columns = connection.execute("SELECT name FROM pragma_table_info('sessions')").fetchall()
-    return {name for (name,) in columns} >= _LEGACY_COLUMNS
+    return {name for (name,) in columns} >= legacy.FIELDS
 
 
 def set_aside(connection: sqlite3.Connection) -> None:
