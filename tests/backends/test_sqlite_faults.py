@@ -133,6 +133,13 @@ class TestCreation:
             assert draft.new.exists()
         assert os.listdir(path.parent) == [path.name]
 
+    def test_a_draft_that_vanishes_while_it_is_looked_at_is_no_error(self, path: Path) -> None:
+        open_sqlite(path).close()
+        os.link(path, path.with_name(".session_store-89ab"))
+        path.with_name(".session_store-cdef").symlink_to("gone")  # listed, and not there
+        open_sqlite(path).close()
+        assert not path.with_name(".session_store-89ab").exists()
+
     def test_the_first_of_two_builders_wins(self, path: Path) -> None:
         with database_file.building(path) as draft:
             with open_sqlite(path) as store:

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -158,8 +158,9 @@ def _forget_drafts(path: Path) -> None:
     which it would outlive its deletion."""
     with reported(path):
         for left in path.parent.glob(f"{_NEW}*"):
-            if left.samefile(path):
-                left.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # a builder that is alive has just removed it
+                if left.samefile(path):
+                    left.unlink()
 
 
 def _is_cut(path: Path, connection: sqlite3.Connection) -> bool:
