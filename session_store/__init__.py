@@ -1,4 +1,4 @@
-"""Durable sessions for conversational applications, on a JSON file, SQLite or in memory.
+"""Durable sessions for conversational applications: memory, a JSON file, SQLite, PostgreSQL.
 
     from session_store import create_session_service
 
@@ -23,6 +23,7 @@ from session_store.errors import (
     DurabilityUnknownError,
     IllegalTransitionError,
     InvalidValueError,
+    OutcomeUnknownError,
     SchemaError,
     SessionExistsError,
     SessionNotFoundError,
@@ -73,6 +74,7 @@ __all__ = [
     "InvalidValueError",
     "Moment",
     "NewEntry",
+    "OutcomeUnknownError",
     "Page",
     "PersistentSessionService",
     "Query",

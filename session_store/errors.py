@@ -6,7 +6,7 @@ a password or a statement's parameters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from session_store.session import SessionKey, Status
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 class SessionStoreError(Exception):
     """The root: catch this to catch everything from the session store."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As itself into other processes, though a constructor takes more than the message."""
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(
+    kind: type[SessionStoreError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> SessionStoreError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class SessionNotFoundError(SessionStoreError, LookupError):
@@ -104,6 +116,11 @@ class StoreUnavailableError(SessionStoreError):
 
 class DurabilityUnknownError(StoreUnavailableError):
     """The write is visible, but the disk did not confirm it: it may not survive a power cut."""
+
+
+class OutcomeUnknownError(StoreUnavailableError):
+    """The connection was lost while a write was committed, and the server could not be asked since:
+    the write is there whole, or not at all."""
 
 
 class CorruptStoreError(SessionStoreError):

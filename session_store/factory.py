@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from session_store.backends import storage_of
 from session_store.service import InMemorySessionService, PersistentSessionService, SessionService
 from session_store.settings import Settings
 
@@ -30,8 +29,7 @@ def create_session_service(settings: Settings | None = None) -> SessionService:
 
 
 def _in_memory(settings: Settings) -> bool:
-    url = settings.storage_url
-    return not settings.persistence_enabled or bool(url and storage_of(url).type == "memory")
+    return not settings.persistence_enabled or settings.storage.type == "memory"
 
 
 def _common(settings: Settings) -> dict[str, Any]:
@@ -44,5 +42,16 @@ def _common(settings: Settings) -> dict[str, Any]:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    type_ = storage_of(settings.storage_url).type if settings.storage_url else settings.storage_type
-    return {"synchronous": settings.sqlite_synchronous} if type_ == "sqlite" else {}
+    match settings.storage.type:
+        case "sqlite":
+            return {"synchronous": settings.sqlite_synchronous, "pool_size": settings.pool_size}
+        case "postgresql":
+            return {
+                "schema": settings.postgres_schema,
+                "table_prefix": settings.postgres_table_prefix,
+                "pool_size": settings.pool_size,
+                "timeout": settings.postgres_timeout_seconds,
+                "transaction_pooler": settings.postgres_pooler,
+            }
+        case _:
+            return {}

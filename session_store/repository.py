@@ -140,7 +140,8 @@ class SessionRepository(ABC):
     ``at`` says what time it is and what counts as expired. An expired session is absent: it is
     not found, not listed, and its key is free, whether or not ``remove_expired`` came by.
     Every method may raise ``StoreUnavailableError`` and ``CorruptStoreError``; when a write raises
-    anything but ``DurabilityUnknownError``, nothing of it was written.
+    anything but ``DurabilityUnknownError`` (it is there) or ``OutcomeUnknownError`` (it may be),
+    nothing of it was written.
     """
 
     def create(self, session: Session, at: Moment) -> Applied:
@@ -249,7 +250,7 @@ class SessionRepository(ABC):
         """Remove up to ``limit`` expired sessions in one transaction; how many it removed.
 
         Whether a session is expired is checked inside the transaction. Fewer than ``limit`` means
-        that none is left.
+        that none is left but those which somebody is writing to.
         """
 
     @abstractmethod

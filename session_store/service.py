@@ -13,7 +13,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
-from session_store.backends import Storage, open_storage, storage_of
+from session_store.backends import Storage, open_storage, storage_at, storage_of
 from session_store.backends.buffered import BufferedRepository
 from session_store.cleanup import Cleaner
 from session_store.errors import InvalidValueError, SettingsError
@@ -36,7 +36,11 @@ SWEEP_BATCH: Final = 1000
 CUSTOM: Final = Storage("custom", None)
 """What the statistics say about a repository that the application opened itself."""
 
-_SIZE_NAMES: Final = {"file": "file_size_bytes", "sqlite": "db_size_bytes"}
+_SIZE_NAMES: Final = {
+    "file": "file_size_bytes",
+    "sqlite": "db_size_bytes",
+    "postgresql": "db_size_bytes",
+}
 
 
 class SessionService(SessionWriter):
@@ -197,11 +201,11 @@ class InMemorySessionService(SessionService):
 
 
 class PersistentSessionService(SessionService):
-    """Sessions that outlive the process: in a JSON file or in SQLite.
+    """Sessions that outlive the process: in a JSON file, in SQLite or in PostgreSQL.
 
-    ``storage_type``: ``file`` (``storage_path`` is the directory of ``sessions.json``) or
-    ``sqlite`` (the ``.db`` file, or the directory of ``sessions.db``). ``storage_url`` in their
-    place: any URL of ``open_repository``. ``options`` go to the back end.
+    ``storage_type``: ``file`` (``storage_path`` is the directory of ``sessions.json``), ``sqlite``
+    (the ``.db`` file, or the directory of ``sessions.db``) or ``postgresql`` (its URL).
+    ``storage_url`` in their place: any URL of ``open_repository``. ``options`` go to the back end.
     """
 
     def __init__(
@@ -217,11 +221,7 @@ class PersistentSessionService(SessionService):
         clock: Clock = utc_now,
         **options: Any,
     ) -> None:
-        storage = (
-            storage_of(storage_url)
-            if storage_url
-            else Storage(storage_type, os.fspath(storage_path))
-        )
+        storage = storage_of(storage_url) if storage_url else storage_at(storage_type, storage_path)
         if storage.type == "memory":
             raise SettingsError("memory does not persist; use InMemorySessionService")
         check_options(expiration_hours, expiration_policy, cleanup_interval)  # before it is opened

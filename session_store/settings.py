@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
-from session_store.backends import FORMS, storage_of
+from session_store.backends import FORMS, Storage, storage_at, storage_of
+from session_store.backends.sql.names import checked_names
 from session_store.errors import SettingsError
 from session_store.reader import DEFAULT_EXPIRATION_HOURS
 from session_store.service import MAX_INTERVAL
@@ -28,9 +36,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     persistence_enabled: bool = Field(True, description="true or false")
-    storage_type: Literal["file", "sqlite"] = Field("file", description="file or sqlite")
+    storage_type: Literal["file", "sqlite", "postgresql"] = Field(
+        "file", description="file, sqlite or postgresql"
+    )
     storage_path: str = Field("./data/sessions", min_length=1, description="a path")
-    storage_url: str | None = Field(None, repr=False, description=FORMS)
+    storage_url: str | None = Field(None, repr=False, validate_default=True, description=FORMS)
     expiration_hours: float | None = Field(
         DEFAULT_EXPIRATION_HOURS,
         gt=0,
@@ -42,7 +52,16 @@ class Settings(BaseModel):
         60, gt=0, le=MAX_MINUTES, description="a number of minutes above 0, up to a year, or never"
     )
     auto_save: bool = Field(True, description="true or false")
+    pool_size: int = Field(5, ge=1, le=1000, description="a number of connections, 1 to 1000")
     sqlite_synchronous: Literal["FULL", "NORMAL"] = Field("FULL", description="FULL or NORMAL")
+    postgres_schema: str | None = Field(
+        None, description="a schema's name: a-z, 0-9 and _, no digit first"
+    )
+    postgres_table_prefix: str = Field("", description="up to 20 of a-z, 0-9 and _, no digit first")
+    postgres_timeout_seconds: float = Field(
+        30, gt=0, le=86_400, description="a number of seconds above 0, up to a day"
+    )
+    postgres_pooler: bool = Field(False, description="true or false")
 
     @field_validator("expiration_hours", "cleanup_interval_minutes", mode="before")
     @classmethod
@@ -57,10 +76,29 @@ class Settings(BaseModel):
 
     @field_validator("storage_url")
     @classmethod
-    def _known(cls, url: str | None) -> str | None:
-        if url is not None:
-            storage_of(url)
+    def _known(cls, url: str | None, info: ValidationInfo) -> str | None:
+        """PostgreSQL has no other place, and must not become an SQLite file by its URL."""
+        type_ = None if url is None else storage_of(url).type
+        if info.data.get("storage_type") == "postgresql" and type_ != "postgresql":
+            raise ValueError("no URL of a PostgreSQL database")
         return url
+
+    @field_validator("postgres_schema")
+    @classmethod
+    def _schema(cls, schema: str | None) -> str | None:
+        return checked_names(schema, "").schema
+
+    @field_validator("postgres_table_prefix")
+    @classmethod
+    def _prefix(cls, prefix: str) -> str:
+        return checked_names(None, prefix).prefix
+
+    @property
+    def storage(self) -> Storage:
+        """Where these settings keep sessions when they do."""
+        if self.storage_url:
+            return storage_of(self.storage_url)
+        return storage_at(self.storage_type, self.storage_path)
 
     @classmethod
     def load(
@@ -70,10 +108,13 @@ class Settings(BaseModel):
     ) -> Self:
         """The settings of ``environ``, then of ``env_file`` (none if it is missing), then defaults.
 
-        An empty value means the default. ``SettingsError`` names each wrong variable.
+        An empty value means the default. For the type ``postgresql``, ``DATABASE_URL`` stands in
+        for a missing ``SESSION_STORAGE_URL``. ``SettingsError`` names each wrong variable.
         """
         values = {**_read(env_file), **environ}
         named = {name: values.get(PREFIX + name.upper()) for name in cls.model_fields}
+        if named["storage_type"] == "postgresql":
+            named["storage_url"] = named["storage_url"] or values.get("DATABASE_URL")
         try:
             return cls(**{name: value for name, value in named.items() if value})
         except ValidationError as error:

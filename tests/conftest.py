@@ -12,6 +12,10 @@ from hypothesis import Phase, settings
 from session_store.backends.memory import MemoryRepository
 from session_store.repository import SessionRepository
 from session_store.testing import Reopen
+from tests.servers.postgres import PostgresServer
+from tests.servers.stores import PostgresStore
+
+pytest_plugins = ["tests.servers.fixtures"]
 
 # Always the same few examples, and none made smaller: that is for the other profile, which is
 # chosen by pytest --hypothesis-profile=thorough.
@@ -57,8 +61,19 @@ BACKENDS = {
 }
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(scope="session")
+def postgres_store(postgres_server: PostgresServer) -> Iterator[PostgresStore]:
+    """One store for all tests, in which a test finds nothing of the one before it."""
+    url = postgres_server.create_database()
+    yield PostgresStore(url)
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(params=[*BACKENDS, "postgresql"])
 def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param == "postgresql":
+        store: PostgresStore = request.getfixturevalue("postgres_store")
+        return Backend(store.open_in, durable=True)
     return BACKENDS[request.param]
 
 

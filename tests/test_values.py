@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -277,7 +278,8 @@ def every_error() -> list[type[SessionStoreError]]:
 
 class TestErrors:
     def test_all_are_under_one_root(self) -> None:
-        public = [value for value in vars(errors).values() if isinstance(value, type)]
+        made = [value for value in vars(errors).values() if isinstance(value, type)]
+        public = [value for value in made if value.__module__ == errors.__name__]
         assert all(issubclass(error, SessionStoreError) for error in public)
         assert len(every_error()) > 10
 
@@ -294,3 +296,16 @@ class TestErrors:
     def test_each_says_what_it_means(self, error: type[SessionStoreError]) -> None:
         assert error.__doc__
         assert error.__doc__[0].isupper()
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            errors.StaleSessionError(SessionKey("app", "ada", "s1"), 1, 2),
+            errors.InvalidValueError("state.x", "is wrong"),
+            errors.StoreUnavailableError("is closed"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_each_crosses_to_another_process_whole(self, error: SessionStoreError) -> None:
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

@@ -9,6 +9,7 @@ from alembic import context, op
 from sqlalchemy.dialects import postgresql
 
 from session_store.backends.sql import sqlite_layout, sqlite_upgrade
+from session_store.backends.sql.revising import of, on_sqlite, own, schema
 
 revision: str = "0001"
 down_revision: str | None = None
@@ -20,52 +21,97 @@ TIME = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 JSON = sa.Text().with_variant(postgresql.JSON(), "postgresql")
 NAME = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
 
-VIEW = """CREATE VIEW session_overview AS
+VIEW = """CREATE VIEW {view} AS
 SELECT app_name, user_id, session_id, status, version, last_seq,
        created_at, updated_at, completed_at, expires_at
-FROM sessions"""
+FROM {sessions}"""
 
 # A view runs with its owner's rights, past row-level security, unless it is told not to.
 SECURE_VIEW = """DO $$ BEGIN
     IF current_setting('server_version_num')::int >= 150000 THEN
-        ALTER VIEW session_overview SET (security_invoker = true);
+        ALTER VIEW {view} SET (security_invoker = true);
     END IF;
 END $$"""
 
+# How the tables are stored and vacuumed; the reasons are in tables_ddl.py.
+VACUUM = "autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05"
+STORAGE = (
+    f"ALTER TABLE {{sessions}} SET ({VACUUM})",
+    f"ALTER TABLE {{entries}} SET ({VACUUM}, autovacuum_vacuum_insert_scale_factor = 0.1)",
+    """DO $$ BEGIN
+    IF 'lz4' = ANY ((SELECT enumvals FROM pg_settings
+                     WHERE name = 'default_toast_compression')::text[]) THEN
+        ALTER TABLE {sessions}
+            ALTER metadata SET COMPRESSION lz4,
+            ALTER state SET COMPRESSION lz4,
+            ALTER agent_states SET COMPRESSION lz4;
+        ALTER TABLE {entries} ALTER payload SET COMPRESSION lz4;
+        ALTER TABLE {shared} ALTER document SET COMPRESSION lz4;
+    END IF;
+END $$""",
+)
+
+COMMENTS = {
+    "VIEW session_overview": "Sessions without their documents and history, for people who look",
+    "INDEX ix_sessions_created_at": "Lists by creation, statistics, what is past an absolute end",
+    "INDEX ix_sessions_expires_at": "What is past its own end",
+    "INDEX ix_sessions_updated_at": "Lists by last write, statistics, and what is idle",
+    "INDEX ix_sessions_user": "Sessions of a user",
+    "INDEX uq_session_entries_entry_id": "An entry by its id: a repeated write is recognised",
+    "INDEX uq_sessions_key": "A session by its key, or without its user",
+}
+
 
 def upgrade() -> None:
-    if _on_sqlite():
+    if on_sqlite():
         op.execute(f"PRAGMA application_id = {sqlite_layout.APPLICATION_ID}")
         if not context.is_offline_mode():
             sqlite_layout.set_aside(sqlite_upgrade.driver(op.get_bind()))
     _create_sessions()
     _create_session_entries()
     _create_shared_states()
-    op.execute(VIEW)
-    if not _on_sqlite():
-        op.execute(SECURE_VIEW)
+    _execute(VIEW)
+    if not on_sqlite():
+        for statement in (SECURE_VIEW, *STORAGE):
+            _execute(statement)
+        _comment()
 
 
 def downgrade() -> None:
-    op.execute("DROP VIEW session_overview")
-    op.drop_table("shared_states")
-    op.drop_table("session_entries")
-    op.drop_table("sessions")
-    if _on_sqlite():
+    _execute("DROP VIEW {view}")
+    for table in ("shared_states", "session_entries", "sessions"):
+        op.drop_table(own(table), schema=schema())
+    if on_sqlite():
         op.execute("PRAGMA application_id = 0")
         if not context.is_offline_mode():
             sqlite_layout.put_back(sqlite_upgrade.driver(op.get_bind()))
 
 
-def _on_sqlite() -> bool:
-    return op.get_context().dialect.name == "sqlite"
+def _execute(statement: str) -> None:
+    names = {
+        "sessions": "sessions",
+        "entries": "session_entries",
+        "shared": "shared_states",
+        "view": "session_overview",
+    }
+    op.execute(statement.format(**{short: of(name) for short, name in names.items()}))
+
+
+def _comment() -> None:
+    for what, comment in COMMENTS.items():
+        kind, _, name = what.partition(" ")
+        op.execute(f"COMMENT ON {kind} {of(name)} IS '{comment}'")
 
 
 def _create_sessions() -> None:
     op.create_table(
-        "sessions",
+        own("sessions"),
         sa.Column(
-            "id", ROW_ID, nullable=False, comment="Surrogate key, used by session_entries only"
+            "id",
+            ROW_ID,
+            sa.Identity(),
+            nullable=False,
+            comment="Surrogate key, used by session_entries only",
         ),
         sa.Column(
             "app_name", NAME, nullable=False, comment="Application that the session belongs to"
@@ -112,35 +158,44 @@ def _create_sessions() -> None:
             nullable=False,
             comment="JSON object: one document for each agent name",
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
-        sa.UniqueConstraint("app_name", "session_id", "user_id", name=op.f("uq_sessions_key")),
+        sa.PrimaryKeyConstraint("id", name=op.f(own("pk_sessions"))),
+        sa.UniqueConstraint("app_name", "session_id", "user_id", name=op.f(own("uq_sessions_key"))),
         sa.CheckConstraint(
             "status IN ('created', 'running', 'paused', 'completed', 'failed')",
-            name=op.f("ck_sessions_status"),
+            name=op.f(own("ck_sessions_status")),
         ),
-        sa.CheckConstraint("version >= 0", name=op.f("ck_sessions_version")),
-        sa.CheckConstraint("last_seq >= 0", name=op.f("ck_sessions_last_seq")),
+        sa.CheckConstraint("version >= 0", name=op.f(own("ck_sessions_version"))),
+        sa.CheckConstraint("last_seq >= 0", name=op.f(own("ck_sessions_last_seq"))),
         comment="Sessions: one conversation of one user in one application each",
+        schema=schema(),
     )
-    op.create_index(op.f("ix_sessions_created_at"), "sessions", ["created_at"])
-    op.create_index(
-        op.f("ix_sessions_updated_at"),
-        "sessions",
-        ["updated_at", "status", "expires_at", "created_at", "app_name"],
+    _create_index("ix_sessions_created_at", "created_at", include=["status"])
+    _create_index(
+        "ix_sessions_updated_at", "updated_at", "status", "expires_at", "created_at", "app_name"
     )
-    op.create_index(op.f("ix_sessions_user"), "sessions", ["app_name", "user_id", "updated_at"])
+    _create_index("ix_sessions_user", "app_name", "user_id", "updated_at")
+    where = sa.text("expires_at IS NOT NULL")
+    _create_index("ix_sessions_expires_at", "expires_at", where=where)
+
+
+def _create_index(
+    name: str, *columns: str, where: sa.TextClause | None = None, include: Sequence[str] = ()
+) -> None:
     op.create_index(
-        op.f("ix_sessions_expires_at"),
-        "sessions",
-        ["expires_at"],
-        sqlite_where=sa.text("expires_at IS NOT NULL"),
-        postgresql_where=sa.text("expires_at IS NOT NULL"),
+        op.f(own(name)),
+        own("sessions"),
+        columns,
+        schema=schema(),
+        sqlite_where=where,
+        postgresql_where=where,
+        postgresql_include=include or None,
     )
 
 
 def _create_session_entries() -> None:
+    target = ".".join(filter(None, (schema(), own("sessions"))))
     op.create_table(
-        "session_entries",
+        own("session_entries"),
         sa.Column(
             "session",
             ROW_ID,
@@ -168,22 +223,23 @@ def _create_session_entries() -> None:
         ),
         sa.Column("created_at", TIME, nullable=False, comment="When it was written, UTC"),
         sa.Column("payload", JSON, nullable=False, comment="Any JSON value: the content"),
-        sa.PrimaryKeyConstraint("session", "seq", name=op.f("pk_session_entries")),
-        sa.UniqueConstraint("session", "entry_id", name=op.f("uq_session_entries_entry_id")),
-        sa.CheckConstraint("seq >= 1", name=op.f("ck_session_entries_seq")),
+        sa.PrimaryKeyConstraint("session", "seq", name=op.f(own("pk_session_entries"))),
+        sa.UniqueConstraint("session", "entry_id", name=op.f(own("uq_session_entries_entry_id"))),
+        sa.CheckConstraint("seq >= 1", name=op.f(own("ck_session_entries_seq"))),
         sa.ForeignKeyConstraint(
             ["session"],
-            ["sessions.id"],
-            name=op.f("fk_session_entries_session_sessions"),
+            [f"{target}.id"],
+            name=op.f(own("fk_session_entries_session_sessions")),
             ondelete="CASCADE",
         ),
         comment="History of the sessions, append-only; removed with its session",
+        schema=schema(),
     )
 
 
 def _create_shared_states() -> None:
     op.create_table(
-        "shared_states",
+        own("shared_states"),
         sa.Column("app_name", NAME, nullable=False, comment="Application whose sessions share it"),
         sa.Column(
             "user_id",
@@ -193,6 +249,7 @@ def _create_shared_states() -> None:
         ),
         sa.Column("updated_at", TIME, nullable=False, comment="When last written, UTC"),
         sa.Column("document", JSON, nullable=False, comment="JSON object"),
-        sa.PrimaryKeyConstraint("app_name", "user_id", name=op.f("pk_shared_states")),
+        sa.PrimaryKeyConstraint("app_name", "user_id", name=op.f(own("pk_shared_states"))),
         comment="Documents shared by the sessions of an application or of one user in it",
+        schema=schema(),
     )

@@ -12,25 +12,25 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
+from session_store.entrypoints import db
+from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.errors import SessionStoreError
 
 if TYPE_CHECKING:
-    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+    from session_store.entrypoints.commands import Commands
 
 PROGRAM: Final = "session-store"
 ALL: Final = 180
 DEMO_SIZES: Final = {"sqlite": ALL, "file": 60}
 """Conversations of the demo by default: a JSON file is written whole with every turn."""
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; wrong usage exits with 2, as argparse does."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
@@ -59,7 +59,8 @@ def accept(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Of all commands."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Durable sessions for applications that hold conversations.",
@@ -69,11 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(commands)
     _add_accept(commands)
+    db.add_to(commands)
     return parser
 
 
 def _add_demo(commands: Commands) -> None:
-    parser = _command(
+    parser = add_command(
         commands,
         "demo",
         demo,
@@ -99,7 +101,7 @@ def _add_demo(commands: Commands) -> None:
 
 
 def _add_accept(commands: Commands) -> None:
-    parser = _command(
+    parser = add_command(
         commands,
         "accept",
         accept,
@@ -107,21 +109,6 @@ def _add_accept(commands: Commands) -> None:
         example="session-store accept data/sessions/sessions.json",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the edited sessions.json")
-
-
-def _command(
-    commands: Commands,
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    *,
-    does: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=does, description=f"{does.capitalize()}.", epilog=f"example: {example}"
-    )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _conversations(text: str) -> int:

@@ -66,7 +66,10 @@ class TestSettings:
 
     def test_waiting_for_a_connection_ends(self, path: Path) -> None:
         with open_sqlite(path, pool_size=1, busy_timeout=0.05) as store:
-            with store._runner.asking(), pytest.raises(StoreUnavailableError, match="pool_size"):
+            with (
+                store._runner.pool.connection(),
+                pytest.raises(StoreUnavailableError, match="pool_size"),
+            ):
                 count(store)
             assert count(store) == 0
 

@@ -10,12 +10,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from session_store.backends.sql import database_file
 from session_store.backends.sql.database_file import connected
+from session_store.backends.sql.pool import ConnectionPool
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite import SqliteDialect, open_sqlite
 from session_store.backends.sql.sqlite_layout import APPLICATION_ID
@@ -191,8 +192,9 @@ def test_a_connection_that_can_only_read_is_not_kept(path: Path) -> None:
     """SQLite opens the file so when it can't be opened for writing just then."""
     with open_sqlite(path, pool_size=1) as store:
         read_only = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
-        store._runner.pool._idle.pop().close()
-        store._runner.pool.add(read_only)
+        pool = cast("ConnectionPool", store._runner.pool)
+        pool.drop_idle()
+        pool.add(read_only)
         with pytest.raises(StoreUnavailableError, match="SQLITE_READONLY"):
             create(store)
         create(store)

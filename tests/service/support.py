@@ -40,11 +40,17 @@ class Store:
     type: str
     directory: Path
     clock: FakeClock
+    url: str = ""
     services: list[SessionService] = field(default_factory=list)
 
     @property
     def path(self) -> Path:
         return self.directory / "store.db" if self.type == "sqlite" else self.directory
+
+    @property
+    def place(self) -> str:
+        """What a service takes for ``storage_path``."""
+        return self.url or str(self.path)
 
     def open(self, **options: Any) -> SessionService:
         """A service on this place. ``memory`` and ``buffered`` begin empty each time."""
@@ -65,7 +71,7 @@ class Store:
             return InMemorySessionService(**options)
         if self.type == "buffered":
             return SessionService(MemoryRepository(), auto_save=False, **options)
-        return PersistentSessionService(self.type, self.path, **options)
+        return PersistentSessionService(self.type, self.place, **options)
 
 
 class Wrapped(SessionRepository):

@@ -90,7 +90,7 @@ if sys.argv[3] == "by an error":
 
 @pytest.mark.parametrize("end", ["normally", "by an error"])
 def test_an_interpreter_that_ends_without_close_saves_first(durable: Store, end: str) -> None:
-    done = run(LEAVES_WITHOUT_CLOSE, durable.type, durable.path, end)
+    done = run(LEAVES_WITHOUT_CLOSE, durable.type, durable.place, end)
     assert (done.returncode, done.stderr) == (3 if end == "by an error" else 0, "")
     assert payloads(durable.open().get_session("s1")) == ["not saved yet"]
 
@@ -124,7 +124,7 @@ def test_a_wrong_option_makes_no_store(unmade: Store, wrong: Any, message: str) 
 
 
 def test_a_wrong_storage_type_names_the_right_ones(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no storage type 'redis'; use memory, file, sqlite"):
+    with pytest.raises(SettingsError, match=r"no storage type 'redis'; use memory, file, .*postg"):
         PersistentSessionService("redis", tmp_path)
     with pytest.raises(SettingsError, match="use InMemorySessionService"):
         PersistentSessionService("memory", tmp_path)

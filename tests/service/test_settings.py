@@ -124,9 +124,9 @@ def test_values_are_read_from_text(name: str, text: str, value: Any) -> None:
 WRONG = [
     ("persistence_enabled", "maybe", "true or false"),
     ("auto_save", "2", "true or false"),
-    ("storage_type", "redis", "file or sqlite"),
-    ("storage_type", "SQLite", "file or sqlite"),
-    ("storage_type", "memory", "file or sqlite"),
+    ("storage_type", "redis", "file, sqlite or postgresql"),
+    ("storage_type", "SQLite", "file, sqlite or postgresql"),
+    ("storage_type", "memory", "file, sqlite or postgresql"),
     ("expiration_hours", "0", "above 0, or never"),
     ("expiration_hours", "-1", "above 0, or never"),
     ("expiration_hours", "nan", "above 0, or never"),
@@ -159,7 +159,7 @@ def test_all_wrong_values_are_named_at_once() -> None:
 
 
 URLS = [
-    "postgres://ada:hunter2@db/sessions",
+    "postgres://ada:hunter2@db:port/sessions",
     "redis://:hunter2@[::1",
     "mysql://ada:hunter2\u2100@db",
     "sqlite:///x.db?password=hunter2",
@@ -184,7 +184,8 @@ def test_the_example_names_every_variable_with_its_default() -> None:
     assert list(dotenv_values(EXAMPLE)) == NAMES
     assert Settings.load(EXAMPLE, {}) == Settings()
     written = {name: value for name, value in dotenv_values(EXAMPLE).items() if value}
-    assert set(NAMES) - set(written) == {"SESSION_STORAGE_URL"}
+    empty = {"STORAGE_URL", "POSTGRES_SCHEMA", "POSTGRES_TABLE_PREFIX"}
+    assert set(NAMES) - set(written) == {f"SESSION_{name}" for name in empty}
     text = EXAMPLE.read_text()
     assert all(f"\n{name}=" in text for name in NAMES)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, ClassVar
 
+from session_store.backends.sql.pool import Pool
 from session_store.errors import SessionStoreError
 from session_store.queries import Scalar
 
@@ -17,12 +19,13 @@ class Dialect(ABC):
     driver_error: ClassVar[type[Exception]]
     """The root of the driver's errors; the runner lets none of them out."""
 
-    begin_reading: ClassVar[str] = "BEGIN"
-    begin_writing: ClassVar[str] = "BEGIN"
     row_lock: ClassVar[str] = ""
     """Ends a SELECT whose row is going to be written."""
     skip_locked: ClassVar[str] = ""
     """Ends a SELECT of rows to remove, those apart that others are writing."""
+    sweep_lock: str = ""
+    """Asks whether this transaction may remove expired sessions, or another one is at it; where
+    there is one writer at a time, nobody needs to."""
 
     one_writer: ClassVar[bool] = False
     """Whether it has one writer at a time: those of this process then queue in the process."""
@@ -33,9 +36,34 @@ class Dialect(ABC):
     entry_ids: ClassVar[str]
     """The condition that ``entry_id`` is one of ``:entry_ids``, as ``ids`` gives them."""
 
-    def text(self, statement: str) -> str:
-        """``statement`` with its parameters written as the driver wants them."""
-        return statement
+    @abstractmethod
+    def execute(self, connection: Any, text: str, values: Mapping[str, Any]) -> Any:
+        """Run a statement; the cursor."""
+
+    @abstractmethod
+    def execute_many(self, connection: Any, text: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run a statement once for each row of values."""
+
+    def batch(self, connection: Any) -> AbstractContextManager[Any]:
+        """A block in which statements may be sent together, when rows are asked for or it ends."""
+        return nullcontext()
+
+    @abstractmethod
+    def begin_reading(self, connection: Any) -> None:
+        """Begin a transaction that sees one moment."""
+
+    @abstractmethod
+    def begin_writing(self, connection: Any) -> Any:
+        """Begin a transaction that writes; the mark by which ``is_committed`` knows it again."""
+
+    def is_committed(self, error: Exception, mark: Any, pool: Pool) -> bool:
+        """After COMMIT failed with ``error``: whether it took effect; raises when nobody knows."""
+        raise self.translated(error, committing=True) from None
+
+    def attempts(self, error: Exception) -> int:
+        """How many times a call is made before ``error``, which says that nothing was done, is
+        reported."""
+        return 1
 
     @abstractmethod
     def ids(self, values: Sequence[str]) -> Any: ...

@@ -9,17 +9,37 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Protocol
 
 from session_store.errors import StoreUnavailableError
+
+
+class Pool(Protocol):
+    """What the runner needs of a pool."""
+
+    @property
+    def size(self) -> int: ...
+
+    def connection(self) -> AbstractContextManager[Any]: ...
+
+    def drop_idle(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def go_on(self) -> None: ...
+
+    def start_anew(self) -> list[Any]: ...
 
 
 class ConnectionPool:
     """At most ``size`` connections of a driver, made by ``connect`` when they are needed.
 
-    ``patience``: seconds to wait for one while all are in use. All are closed before a fork, and a
-    child starts with none: an inherited connection endangers parent and child.
+    ``patience``: seconds to wait for one while all are in use. ``is_alive``: whether one that lay
+    idle can still be used. All are closed before a fork, and a child starts with none: an inherited
+    connection endangers parent and child.
     """
 
     def __init__(
@@ -29,9 +49,11 @@ class ConnectionPool:
         size: int,
         patience: float,
         driver_error: type[Exception],
+        is_alive: Callable[[Any], bool] = lambda _: True,
     ) -> None:
         self.size: Final = size
         self._connect, self._patience, self._driver_error = connect, patience, driver_error
+        self._is_alive = is_alive
         self._idle: list[Any] = []
         self._closed = self._paused = False
         self._start()
@@ -67,6 +89,11 @@ class ConnectionPool:
         """Let ``connection`` be the next one to be used."""
         self._idle.append(connection)
 
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses."""
+        while (connection := self._popped()) is not None:
+            connection.close()
+
     def close(self) -> None:
         """Refuse from now on, wait for what is under way, close all connections."""
         self._closed = True
@@ -84,10 +111,17 @@ class ConnectionPool:
     def _opened(self) -> Any:
         if self._closed:
             raise StoreUnavailableError("the store is closed; open it again")
+        while (connection := self._popped()) is not None:
+            if self._is_alive(connection):
+                return connection
+            connection.close()
+        return self._connect()
+
+    def _popped(self) -> Any | None:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._connect()
+            return None
 
     def _give_back(self, connection: Any) -> None:
         try:
@@ -113,8 +147,7 @@ class ConnectionPool:
                     return False
         finally:
             self._gate.set()
-        while self._idle:
-            self._idle.pop().close()
+        self.drop_idle()
         return True
 
     # Around a fork --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any, Final
 
 from session_store.backends.sql import statements as sql
 from session_store.backends.sql.dialect import Dialect
-from session_store.backends.sql.pool import ConnectionPool
-from session_store.backends.sql.runner import Runner, Statements
+from session_store.backends.sql.pool import Pool
+from session_store.backends.sql.runner import Rows, Runner, Statements
 from session_store.decisions import Decision, SharedScope, decide, shared_scopes
-from session_store.errors import SessionStoreError
+from session_store.errors import SessionStoreError, StoreUnavailableError
 from session_store.operations import Apply, Create, Delete, Moment, Operation
 from session_store.queries import Filter, Position, StoreStats, Window
 from session_store.records import EntryRecord, SessionRecord
@@ -22,13 +23,16 @@ from session_store.session import Applied, SessionKey
 
 _log: Final = logging.getLogger(__name__)
 
+_TURN: Final = 0.05
+"""Seconds between two looks whether another sweeper is done with its batch."""
+
 _TIMES: Final = ("created_at", "updated_at", "completed_at", "expires_at")
 
 
 class SqlRepository(SessionRepository):
     """Sessions in the tables that ``schema`` keeps current. ``close`` closes the ``pool``."""
 
-    def __init__(self, pool: ConnectionPool, dialect: Dialect, path: Path | None = None) -> None:
+    def __init__(self, pool: Pool, dialect: Dialect, path: Path | None = None) -> None:
         self._runner, self._dialect = Runner(pool, dialect), dialect
         self.path = path
 
@@ -38,47 +42,53 @@ class SqlRepository(SessionRepository):
         return self._runner.pool.size
 
     def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
-        with self._runner.writing() as run:
+        def carry_out(run: Statements) -> tuple[Applied | None, ...]:
+            self._lock_in_order(run, operations)
             return tuple([self._carry_out(run, operation) for operation in operations])
+
+        return self._runner.write(carry_out)
 
     def fetch(
         self, key: SessionKey, window: Window
     ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
-        with self._runner.reading() as run:
-            row = run.first(sql.FIND, key._asdict())
-            if row is None:
-                return None
-            rows = [] if window.last == 0 else run.all(*sql.history(row[0], window))
+        def find(run: Statements) -> tuple[tuple[Any, ...] | None, list[tuple[Any, ...]]]:
+            row = run.run(sql.FIND, key._asdict())
+            history = None if window.last == 0 else run.run(*sql.history(key, window))
+            return row.first(), [] if history is None else history.all()
+
+        row, rows = self._runner.read(find)
+        if row is None:
+            return None
         if window.last is not None:
             rows.reverse()
         return self._record(row[1:]), self._entries(rows)
 
     def fetch_shared(self, scope: SharedScope) -> str:
-        with self._runner.asking() as run:
-            return _shared(run, scope)
+        found = self._runner.ask(lambda run: run.run(sql.SHARED, _scope(scope)).first())
+        return _document(found)
 
     def select(
         self, query: Filter, position: Position | None, limit: int | None, at: Moment
     ) -> Sequence[SessionRecord]:
-        with self._runner.asking() as run:
-            rows = run.all(*sql.select(query, position, limit, at, self._dialect))
-        return [self._record(row) for row in rows]
+        statement = sql.select(query, position, limit, at, self._dialect)
+        return [self._record(row) for row in self._rows(statement)]
 
     def count(self, query: Filter, at: Moment) -> int:
-        with self._runner.asking() as run:
-            ((number,),) = run.all(*sql.count(query, at, self._dialect))
+        ((number,),) = self._rows(sql.count(query, at, self._dialect))
         return int(number)
 
     def remove_expired(self, at: Moment, limit: int) -> int:
-        with self._runner.writing() as run:
-            removed = run.run(*sql.remove_expired(at, limit, self._dialect))
+        until = time.monotonic() + self._dialect.patience
+        while (removed := self._runner.write(lambda run: self._swept(run, at, limit))) is None:
+            if time.monotonic() > until:
+                raise StoreUnavailableError("another process keeps removing sessions; try again")
+            time.sleep(_TURN)
         if removed < limit:
             self._tidy()
         return removed
 
     def stats(self, at: Moment) -> StoreStats:
-        with self._runner.asking() as run:
-            ((total, alive, active),) = run.all(*sql.stats(at, self._dialect))
+        ((total, alive, active),) = self._rows(sql.stats(at, self._dialect))
         return StoreStats(
             total_sessions=total,
             active_sessions=active,
@@ -89,6 +99,9 @@ class SqlRepository(SessionRepository):
     def close(self) -> None:
         self._runner.close()
 
+    def _rows(self, statement: sql.Statement) -> list[tuple[Any, ...]]:
+        return self._runner.ask(lambda run: run.run(*statement).all())
+
     def _tidy(self) -> None:
         """The removal is durable already: what fails here is done by the next cleanup."""
         try:
@@ -98,33 +111,60 @@ class SqlRepository(SessionRepository):
                 "removed text may still be in the store's log until the next try: %s", error
             )
 
+    def _swept(self, run: Statements, at: Moment, limit: int) -> int | None:
+        """How many expired sessions it removed; ``None``: it is another sweeper's turn."""
+        lock = self._dialect.sweep_lock
+        if lock and run.run(lock, {}).first() != (True,):
+            return None
+        removed = 0
+        for text, values in sql.remove_expired(at, self._dialect):
+            removed += len(run.run(text, values | {"limit": limit - removed}).all())
+        return removed
+
     # Writing ------------------------------------------------------------------------------------
 
     def _carry_out(self, run: Statements, operation: Operation) -> Applied | None:
-        row = run.first(_find(operation) + self._dialect.row_lock, operation.key._asdict())
+        found = self._locked(run, _find(operation), operation.key)
+        known = self._known(run, operation)
+        row = found.first()
         session = None if row is None else int(row[0])
         decision = decide(
             operation,
             None if row is None else self._record(row[1:]),
-            self._known(run, session, operation),
+            [] if known is None else self._entries(known.all()),
             self._shared(run, operation),
         )
         if decision.writes:
             self._store(run, session, operation, decision)
         return decision.answer
 
-    def _shared(self, run: Statements, operation: Operation) -> dict[SharedScope, str]:
-        scopes = shared_scopes(operation)
-        return {scope: _shared(run, scope, self._dialect.row_lock) for scope in scopes}
+    def _lock_in_order(self, run: Statements, operations: Sequence[Operation]) -> None:
+        """Several sessions in the order of their keys, lest two calls wait for each other."""
+        if self._dialect.row_lock and len(operations) > 1:
+            for key in sorted({operation.key for operation in operations}):
+                self._locked(run, sql.FIND_HEAD, key)
 
-    def _known(
-        self, run: Statements, session: int | None, operation: Operation
-    ) -> list[EntryRecord]:
-        if session is None or not isinstance(operation, Apply) or not operation.entry_ids:
-            return []
-        return self._entries(
-            run.all(*sql.known_entries(session, operation.entry_ids, self._dialect))
-        )
+    def _locked(self, run: Statements, find: str, key: SessionKey) -> Rows:
+        return run.run(find + self._dialect.row_lock, key._asdict())
+
+    def _shared(self, run: Statements, operation: Operation) -> dict[SharedScope, str]:
+        now = operation.at.now
+        return {scope: self._locked_shared(run, scope, now) for scope in shared_scopes(operation)}
+
+    def _locked_shared(self, run: Statements, scope: SharedScope, now: datetime) -> str:
+        """What is not there can't be locked: of two first writers one would be lost."""
+        lock, values = self._dialect.row_lock, _scope(scope)
+        found = run.run(sql.SHARED + lock, values).first()
+        if found is None and lock:
+            run.run(sql.ADD_SHARED, values | {"updated_at": self._dialect.time(now)})
+            found = run.run(sql.SHARED + lock, values).first()
+        return _document(found)
+
+    def _known(self, run: Statements, operation: Operation) -> Rows | None:
+        """Read after the session is locked: nobody adds to them any more."""
+        if not isinstance(operation, Apply) or not operation.entry_ids:
+            return None
+        return run.run(*sql.known_entries(operation.key, operation.entry_ids, self._dialect))
 
     def _store(
         self, run: Statements, session: int | None, operation: Operation, decision: Decision
@@ -132,7 +172,7 @@ class SqlRepository(SessionRepository):
         if session is not None and isinstance(operation, Create | Delete):
             run.run(sql.DELETE, {"id": session})
         if isinstance(operation, Create):
-            (session,) = run.all(sql.INSERT, self._values(operation.record))[0]
+            ((session,),) = run.run(sql.INSERT, self._values(operation.record)).all()
         if isinstance(operation, Apply) and decision.record is not None:
             update = sql.UPDATE if operation.needs_documents else sql.UPDATE_HEAD
             run.run(update, self._values(decision.record) | {"id": session})
@@ -142,9 +182,9 @@ class SqlRepository(SessionRepository):
         self._share(run, decision, operation.at.now)
 
     def _append(self, run: Statements, session: int | None, entries: Iterable[EntryRecord]) -> None:
-        time = self._dialect.time
+        to_column = self._dialect.time
         rows = [
-            entry._asdict() | {"session": session, "created_at": time(entry.created_at)}
+            entry._asdict() | {"session": session, "created_at": to_column(entry.created_at)}
             for entry in entries
         ]
         if rows:
@@ -185,9 +225,8 @@ def _find(operation: Operation) -> str:
     return sql.FIND if whole else sql.FIND_HEAD
 
 
-def _shared(run: Statements, scope: SharedScope, lock: str = "") -> str:
-    found = run.first(sql.SHARED + lock, _scope(scope))
-    return str(found[0]) if found else "{}"
+def _document(row: tuple[Any, ...] | None) -> str:
+    return "{}" if row is None else str(row[0])
 
 
 def _scope(scope: SharedScope) -> dict[str, str]:

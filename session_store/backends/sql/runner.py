@@ -7,14 +7,35 @@ turn takes 2.8 times as long as plain SQL.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from session_store.backends.sql import forks
 from session_store.backends.sql.dialect import Dialect
-from session_store.backends.sql.pool import ConnectionPool
+from session_store.backends.sql.pool import Pool
 from session_store.errors import StoreUnavailableError
+
+T = TypeVar("T")
+
+
+class Rows:
+    """What a statement returns."""
+
+    __slots__ = ("_cursor",)
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def all(self) -> list[tuple[Any, ...]]:
+        """Never fewer: a statement that is not read to its end keeps its locks."""
+        rows: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return rows
+
+    def first(self) -> tuple[Any, ...] | None:
+        """The row of a statement that has one at most."""
+        rows = self.all()
+        return rows[0] if rows else None
 
 
 class Statements:
@@ -25,72 +46,95 @@ class Statements:
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self.connection, self._dialect = connection, dialect
 
-    def all(self, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """All rows. Never fewer: a statement that is not read to its end keeps its locks."""
-        rows: list[tuple[Any, ...]] = self._execute(text, values).fetchall()
-        return rows
-
-    def first(self, text: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        """The row of a statement that has one at most."""
-        rows = self.all(text, values)
-        return rows[0] if rows else None
-
-    def run(self, text: str, values: Mapping[str, Any]) -> int:
-        """How many rows it changed."""
-        count: int = self._execute(text, values).rowcount
-        return count
+    def run(self, text: str, values: Mapping[str, Any]) -> Rows:
+        """Its rows. In a transaction it may not even be sent until rows are asked for, and then
+        with all that wait: one round trip for several statements, whose errors come with them."""
+        return Rows(self._dialect.execute(self.connection, text, values))
 
     def run_many(self, text: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        self.connection.cursor().executemany(self._dialect.text(text), rows)
+        self._dialect.execute_many(self.connection, text, rows)
 
-    def _execute(self, text: str, values: Mapping[str, Any]) -> Any:
-        return self.connection.execute(self._dialect.text(text), values)
+
+Work: TypeAlias = Callable[[Statements], T]
+"""What is done with statements. It may be called again, when nothing of the first time is left."""
 
 
 class Runner:
-    """Transactions over a pool of connections."""
+    """Work over a pool of connections, in a transaction or without one.
 
-    def __init__(self, pool: ConnectionPool, dialect: Dialect) -> None:
+    An error after which nothing is left, such as a lost connection before COMMIT, is met by doing
+    the work again where the dialect says so.
+    """
+
+    def __init__(self, pool: Pool, dialect: Dialect) -> None:
         self.pool, self.dialect = pool, dialect
         self._write_lock = threading.Lock()
         forks.watch(self)
 
-    @contextmanager
-    def asking(self) -> Iterator[Statements]:
-        """For one statement that reads, which needs no transaction around it."""
-        try:
-            with self.pool.connection() as connection:
-                yield Statements(connection, self.dialect)
-        except self.dialect.driver_error as error:
-            raise self.dialect.translated(error) from None
+    def ask(self, work: Work[T]) -> T:
+        """Do work of one statement that reads, which needs no transaction around it."""
+        return self._tried(lambda: self._asked(work))
 
-    @contextmanager
-    def reading(self) -> Iterator[Statements]:
-        """A transaction that sees one moment of the store."""
-        with self.asking() as statements:
-            statements.connection.execute(self.dialect.begin_reading)
-            yield statements
-            statements.connection.execute("COMMIT")
+    def read(self, work: Work[T]) -> T:
+        """Do work in a transaction that sees one moment of the store."""
+        return self._tried(lambda: self._read(work))
 
-    @contextmanager
-    def writing(self) -> Iterator[Statements]:
-        """A transaction that writes, rolled back by any exception; durable when it is left."""
-        with self._turn(), self.asking() as statements:
-            statements.connection.execute(self.dialect.begin_writing)
-            yield statements
-            self._commit(statements.connection)
+    def write(self, work: Work[T]) -> T:
+        """Do work in a transaction that any exception rolls back; durable on return."""
+        with self._turn():
+            return self._tried(lambda: self._written(work))
 
     def size_bytes(self) -> int:
-        with self.asking() as statements:
-            return self.dialect.size_bytes(statements.connection)
+        return self.ask(lambda run: self.dialect.size_bytes(run.connection))
 
     def tidy(self) -> None:
-        with self._turn(), self.asking() as statements:
-            self.dialect.tidy(statements.connection)
+        with self._turn():
+            self.ask(lambda run: self.dialect.tidy(run.connection))
 
     def close(self) -> None:
         """Refuse from now on, wait for what is under way, close the connections."""
         self.pool.close()
+
+    def _tried(self, call: Callable[[], T]) -> T:
+        """What ``call`` returns, the first time that it does."""
+        tries = 0
+        while True:
+            try:
+                return call()
+            except self.dialect.driver_error as error:
+                tries += 1
+                if tries >= self.dialect.attempts(error):
+                    raise self.dialect.translated(error) from None
+                self.pool.drop_idle()  # what ended one connection has often ended all
+
+    def _asked(self, work: Work[T]) -> T:
+        with self.pool.connection() as connection:
+            return work(Statements(connection, self.dialect))
+
+    def _read(self, work: Work[T]) -> T:
+        with self.pool.connection() as connection, self.dialect.batch(connection):
+            self.dialect.begin_reading(connection)
+            result = work(Statements(connection, self.dialect))
+            connection.execute("COMMIT")
+            return result
+
+    def _written(self, work: Work[T]) -> T:
+        failure, is_ending = None, False
+        with self.pool.connection() as connection:
+            try:
+                with self.dialect.batch(connection):
+                    mark = self.dialect.begin_writing(connection)
+                    result = work(Statements(connection, self.dialect))
+                    is_ending = True
+                    connection.execute("COMMIT")
+            except self.dialect.driver_error as error:
+                if not is_ending:
+                    raise
+                connection.close()  # not used again
+                failure = error
+        if failure and not self.dialect.is_committed(failure, mark, self.pool):
+            raise failure
+        return result
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -108,12 +152,6 @@ class Runner:
             yield
         finally:
             lock.release()
-
-    def _commit(self, connection: Any) -> None:
-        try:
-            connection.execute("COMMIT")
-        except self.dialect.driver_error as error:
-            raise self.dialect.translated(error, committing=True) from None
 
     # Around a fork --------------------------------------------------------------------------------
 

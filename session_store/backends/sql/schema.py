@@ -14,8 +14,13 @@ from session_store.errors import SchemaError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0002"
-"""The newest revision in ``migrations/versions``; a test compares the two."""
+REVISIONS: Final = ("0001", "0002")
+"""Those in ``migrations/versions``, the oldest first; a test compares the two."""
+
+HEAD: Final = REVISIONS[-1]
+
+TABLES: Final = ("sessions", "session_entries", "shared_states")
+VIEW: Final = "session_overview"
 
 VERSION_TABLE: Final = "session_store_alembic_version"
 """Not ``alembic_version``: that one is the host application's."""
@@ -23,8 +28,11 @@ VERSION_TABLE: Final = "session_store_alembic_version"
 PATIENCE: Final = 30.0
 """Seconds to wait for whoever writes. With eight writers one waited 7.5 s."""
 
-_alembic_lock: Final = threading.Lock()
-"""Alembic's ``context`` is one for the whole process."""
+LOCK_TIMEOUT: Final = "2s"
+"""For how long others of a PostgreSQL database wait behind a statement of ours that waits."""
+
+alembic_lock: Final = threading.Lock()
+"""To be held around Alembic's commands: its ``context`` is one for the whole process."""
 
 
 def migrations() -> Path:
@@ -56,7 +64,7 @@ def upgrade(file: Path, patience: float = PATIENCE) -> None:
     settings = config()
     settings.attributes.update(file=file, patience=patience)
     try:
-        with _alembic_lock:
+        with alembic_lock:
             command.upgrade(settings, "head")
     except CommandError as error:
         raise SchemaError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -67,7 +67,6 @@ class SqliteDialect(Dialect):
     """How the SQLite file ``path`` is spoken to."""
 
     driver_error = sqlite3.Error
-    begin_writing = "BEGIN IMMEDIATE"
     one_writer = True
     entry_ids = "entry_id IN (SELECT value FROM json_each(:entry_ids))"
 
@@ -90,6 +89,22 @@ class SqliteDialect(Dialect):
             connection.close()
             raise
         return connection
+
+    def execute(
+        self, connection: sqlite3.Connection, text: str, values: Mapping[str, Any]
+    ) -> sqlite3.Cursor:
+        return connection.execute(text, values)
+
+    def execute_many(
+        self, connection: sqlite3.Connection, text: str, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        connection.executemany(text, rows)
+
+    def begin_reading(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")
+
+    def begin_writing(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
 
     def ids(self, values: Sequence[str]) -> str:
         return json.dumps(values)

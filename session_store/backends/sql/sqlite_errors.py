@@ -39,7 +39,7 @@ _MEANINGS: Final[dict[int, tuple[type[SessionStoreError], str]]] = {
     ),
     sqlite3.SQLITE_ERROR: (
         SchemaError,
-        "{path} has not the tables of this release ({error}): run `alembic upgrade head`",
+        "{path} has not the tables of this release ({error}): run `session-store db upgrade`",
     ),
 } | dict.fromkeys(
     (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH),

@@ -11,19 +11,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     CheckConstraint,
     DateTime,
     Dialect,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     MetaData,
     String,
     Text,
     UniqueConstraint,
-    event,
     text,
 )
 from sqlalchemy.dialects import postgresql
@@ -31,6 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from session_store import codec
+from session_store.backends.sql import tables_ddl
 from session_store.session import Status
 
 NAMING = {
@@ -40,13 +40,6 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-VIEW = """CREATE VIEW session_overview AS
-SELECT app_name, user_id, session_id, status, version, last_seq,
-       created_at, updated_at, completed_at, expires_at
-FROM sessions"""
-"""For people who look: sessions without documents and payloads. Kept out of ``Base``, because
-Alembic compares no views; a test compares this text with what the revisions create."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -93,7 +86,7 @@ class SessionRow(Base):
     __tablename__ = "sessions"
 
     id: Mapped[int] = mapped_column(
-        RowId, primary_key=True, comment="Surrogate key, used by session_entries only"
+        RowId, Identity(), primary_key=True, comment="Surrogate key, used by session_entries only"
     )
     app_name: Mapped[str] = mapped_column(
         _identifier(255), comment="Application that the session belongs to"
@@ -137,26 +130,52 @@ class SessionRow(Base):
 
     __table_args__ = (
         # In this order, so that looking up a session without its user needs no other index.
-        UniqueConstraint("app_name", "session_id", "user_id", name="uq_sessions_key"),
+        UniqueConstraint(
+            "app_name",
+            "session_id",
+            "user_id",
+            name="uq_sessions_key",
+            info={"purpose": "A session by its key, or without its user"},
+        ),
         CheckConstraint(
             f"status IN ({', '.join(repr(status.value) for status in Status)})", name="status"
         ),
         CheckConstraint("version >= 0", name="version"),
         CheckConstraint("last_seq >= 0", name="last_seq"),
-        Index("ix_sessions_created_at", "created_at"),
+        Index(
+            "ix_sessions_created_at",
+            "created_at",
+            # PostgreSQL reads all of it to count, in the order of the table: 1,000,000 sessions in
+            # 85 ms instead of 200. SQLite counts in the other one.
+            postgresql_include=["status"],
+            info={"purpose": "Lists by creation, statistics, what is past an absolute end"},
+        ),
         # Holds all that lists and stats ask before they need a row. SQLite, 1,000,000 sessions:
         # stats take 65 to 80 ms, without the last columns 1.6 s; a list of an app that has no
         # session 28 ms, without 0.6 s. An index on (status, updated_at) beside a plain one counts
         # as fast, but would be a third one that moves with every write.
         Index(
-            "ix_sessions_updated_at", "updated_at", "status", "expires_at", "created_at", "app_name"
+            "ix_sessions_updated_at",
+            "updated_at",
+            "status",
+            "expires_at",
+            "created_at",
+            "app_name",
+            info={"purpose": "Lists by last write, statistics, and what is idle"},
         ),
-        Index("ix_sessions_user", "app_name", "user_id", "updated_at"),
+        Index(
+            "ix_sessions_user",
+            "app_name",
+            "user_id",
+            "updated_at",
+            info={"purpose": "Sessions of a user"},
+        ),
         Index(
             "ix_sessions_expires_at",
             "expires_at",
             sqlite_where=text("expires_at IS NOT NULL"),
             postgresql_where=text("expires_at IS NOT NULL"),
+            info={"purpose": "What is past its own end"},
         ),
         {"comment": "Sessions: one conversation of one user in one application each"},
     )
@@ -194,7 +213,12 @@ class EntryRow(Base):
     # on a page of its own: 20,000 payloads of 1 KB took 95 MB instead of 29, an insert 153 us
     # instead of 127, loading 100 of them 234 us instead of 193. (At 300 bytes it loads 2x faster.)
     __table_args__ = (
-        UniqueConstraint("session", "entry_id", name="uq_session_entries_entry_id"),
+        UniqueConstraint(
+            "session",
+            "entry_id",
+            name="uq_session_entries_entry_id",
+            info={"purpose": "An entry by its id: a repeated write is recognised"},
+        ),
         CheckConstraint("seq >= 1", name="seq"),
         {"comment": "History of the sessions, append-only; removed with its session"},
     )
@@ -219,5 +243,4 @@ class SharedRow(Base):
     )
 
 
-event.listen(Base.metadata, "after_create", DDL(VIEW))  # type: ignore[no-untyped-call]
-event.listen(Base.metadata, "before_drop", DDL("DROP VIEW IF EXISTS session_overview"))  # type: ignore[no-untyped-call]
+tables_ddl.add_to(Base.metadata)

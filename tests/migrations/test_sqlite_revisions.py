@@ -1,14 +1,11 @@
-"""The revisions: up, down, as SQL, beside other people's tables, and equal to the models."""
+"""The revisions on SQLite: up, down, beside other people's tables, and equal to the models."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,20 +16,16 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.orm import Session as OrmSession
 
 from session_store.backends.sql import schema, sqlite_upgrade
+from session_store.backends.sql.named_tables import named_tables
+from session_store.backends.sql.names import Names
 from session_store.backends.sql.sqlite import open_sqlite
-from session_store.backends.sql.sqlite_layout import APPLICATION_ID
-from session_store.backends.sql.tables import VIEW, Base, EntryRow, SessionRow
+from session_store.backends.sql.tables import Base, EntryRow, SessionRow
+from session_store.backends.sql.tables_ddl import VIEW
 from session_store.testing.given import NOW, count, create, load
-
-ROOT = Path(__file__).parents[1]
-REVISIONS = [script.revision for script in ScriptDirectory(schema.migrations()).walk_revisions()][
-    ::-1
-]
 
 
 @pytest.fixture
@@ -70,26 +63,20 @@ def pragma(path: Path, name: str) -> Any:
 
 
 def differences(connection: Connection) -> list[Any]:
-    options = {
-        "compare_type": True,
-        "include_name": lambda name, type_, _: type_ != "table" or name in Base.metadata.tables,
-    }
-    found: list[Any] = compare_metadata(
-        MigrationContext.configure(connection, opts=options), Base.metadata
-    )
+    models = named_tables(Names(), "sqlite")
+    options = {"include_name": lambda name, type_, _: type_ != "table" or name in models.tables}
+    context = MigrationContext.configure(connection, opts=options)
+    found: list[Any] = compare_metadata(context, models)
     return found
 
 
 class TestRevisions:
-    def test_the_newest_is_the_one_that_stores_are_opened_at(self) -> None:
-        assert REVISIONS[-1] == schema.HEAD
-
     def test_each_goes_up_down_and_up(self, config: Config, path: Path) -> None:
         states: dict[str, dict[str, str]] = {}
-        for revision in REVISIONS:
+        for revision in schema.REVISIONS:
             command.upgrade(config, revision)
             states[revision] = definitions(path)
-        for revision in REVISIONS[-2::-1]:
+        for revision in schema.REVISIONS[-2::-1]:
             command.downgrade(config, revision)
             assert definitions(path) == states[revision]
         command.downgrade(config, "base")
@@ -168,36 +155,6 @@ def upgrade():
 """
 
 
-class TestOffline:
-    def sql(self, config: Config, url: str, *, down: bool = False) -> str:
-        config.set_main_option("sqlalchemy.url", url)
-        config.output_buffer = io.StringIO()
-        if down:
-            command.downgrade(config, "head:base", sql=True)
-        else:
-            command.upgrade(config, "head", sql=True)
-        return config.output_buffer.getvalue()
-
-    def test_its_sql_makes_a_store(self, config: Config, path: Path) -> None:
-        by_hand = path.with_name("by hand.db")
-        with closing(sqlite3.connect(by_hand)) as connection:
-            connection.executescript(self.sql(config, f"sqlite:///{path}"))
-        assert not path.exists()
-        with open_sqlite(path):
-            assert definitions(by_hand) == definitions(path)
-        with open_sqlite(by_hand) as store:
-            create(store)
-        with closing(sqlite3.connect(by_hand)) as connection:
-            connection.executescript(self.sql(config, f"sqlite:///{path}", down=True))
-        assert set(definitions(by_hand)) <= {schema.VERSION_TABLE}  # older Alembics drop it
-
-    def test_it_needs_no_server(self, config: Config) -> None:
-        sql = self.sql(config, "postgresql://u:p@no.such.host/db")
-        for part in ("TIMESTAMP WITH TIME ZONE", "JSON NOT NULL", "COMMENT ON COLUMN", "BIGSERIAL"):
-            assert part in sql
-        assert 'VARCHAR(255) COLLATE "C"' in sql
-
-
 class TestOtherPeoplesDatabases:
     def test_their_tables_are_not_looked_at(self, config: Config, path: Path) -> None:
         command.upgrade(config, "head")
@@ -225,48 +182,6 @@ class TestOtherPeoplesDatabases:
         with pytest.raises(ZeroDivisionError):
             upgrade_and_fail()
         assert os.listdir(path.parent) == []
-
-
-class TestCommandLine:
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "alembic", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def test_a_new_store_is_like_one_that_was_opened(self, tmp_path: Path) -> None:
-        path = tmp_path / "100%25 new" / "sessions.db"
-        url = {"SESSION_STORAGE_URL": f"sqlite:///{path}"}
-        assert self.run("current", **url).returncode == 0
-        assert not path.exists()
-        upgraded = self.run("upgrade", "head", **url)
-        assert (upgraded.returncode, "Running upgrade" in upgraded.stderr) == (0, True)
-        assert oct(path.stat().st_mode) == "0o100600"
-        assert pragma(path, "application_id") == APPLICATION_ID
-        assert "0002 (head)" in self.run("current", **url).stdout
-        assert "No new upgrade operations" in self.run("check", **url).stdout
-        with open_sqlite(path) as store:
-            create(store)
-
-    def test_a_hosts_ini_file_can_name_them(self, tmp_path: Path, path: Path) -> None:
-        ini = tmp_path / "alembic.ini"
-        lines = [f"script_location = {schema.migrations()}", f"sqlalchemy.url = sqlite:///{path}"]
-        ini.write_text("\n".join(["[alembic]", "script_location = theirs", "[ours]", *lines]))
-        done = self.run("-c", str(ini), "-n", "ours", "upgrade", "head", PYTHONPATH=str(ROOT))
-        assert (done.returncode, done.stderr) == (0, "")
-        assert revision_of(path) == schema.HEAD
-
-    def test_a_problem_is_one_line(self, tmp_path: Path) -> None:
-        storage = {"SESSION_STORAGE_TYPE": "sqlite", "SESSION_STORAGE_PATH": str(tmp_path)}
-        (tmp_path / "sessions.db").write_text("")
-        failed = self.run("upgrade", "head", **storage, SESSION_STORAGE_URL="")
-        assert failed.returncode != 0
-        assert "restore a backup" in failed.stderr + failed.stdout
-        assert "Traceback" not in failed.stderr
 
 
 def test_the_models_read_what_the_repository_wrote(path: Path) -> None:

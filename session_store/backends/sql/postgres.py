@@ -1,0 +1,266 @@
+"""PostgreSQL: ``open_postgres``, ``open_engine``, and how its database is spoken to.
+
+Every writing transaction locks the row of its session first and reads it under that lock, so at
+READ COMMITTED nobody's work is lost: load-modify-save without it lost 1,700 of 2,000 changes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from session_store import codec
+from session_store.backends.sql import postgres_connection, postgres_layout
+from session_store.backends.sql.dialect import Dialect
+from session_store.backends.sql.names import Names, checked_names
+from session_store.backends.sql.pool import ConnectionPool, Pool
+from session_store.backends.sql.postgres_connection import StoreCursor
+from session_store.backends.sql.postgres_errors import (
+    DeadlineError,
+    UnreachableError,
+    constraint,
+    is_collision,
+    is_lost,
+    translated,
+)
+from session_store.backends.sql.postgres_url import PostgresUrl
+from session_store.backends.sql.repository import SqlRepository
+from session_store.errors import (
+    CorruptStoreError,
+    OutcomeUnknownError,
+    SessionStoreError,
+    SettingsError,
+    StoreUnavailableError,
+)
+from session_store.queries import Scalar
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+MINIMUM_VERSION: Final = 14
+
+_OUTCOME_WAIT: Final = 10.0
+"""Seconds in which a server that restarts or fails over may come back and be asked."""
+_OUTCOME_PAUSE: Final = 0.05
+
+_SWEEPING: Final = 0x53655374
+"""The first half of the advisory lock of sweepers, "SeSt"; the second half is the store's."""
+
+_TABLE: Final = re.compile(r"\b(sessions|session_entries|shared_states)\b")
+_PARAMETER: Final = re.compile(r":(\w+)")
+
+_NUL: Final = "\x1aNUL\x1a"
+"""Stands for NUL, which PostgreSQL's text can't hold and its JSON functions stumble over."""
+
+_LABELS: Final = r"""CASE
+    WHEN strpos(CAST(metadata AS text), '\u0000') = 0 THEN metadata
+    ELSE CAST(regexp_replace(CAST(metadata AS text), '(?<!\\)((?:\\\\)*)\\u0000',
+                             '\1\\u001aNUL\\u001a', 'g') AS json) END"""
+
+
+def open_postgres(
+    url: str | PostgresUrl,
+    *,
+    schema: str | None = None,
+    table_prefix: str = "",
+    pool_size: int = 5,
+    timeout: float = 30.0,
+    transaction_pooler: bool = False,
+) -> SqlRepository:
+    """Open the store in a database, whose tables ``session-store db upgrade`` has made.
+
+    ``schema``, ``table_prefix``: where the tables lie and what their names begin with.
+    ``pool_size``: how many calls can be under way at a time. ``timeout``: seconds for a statement.
+    ``transaction_pooler``: behind PgBouncer in transaction mode. ``SchemaError`` names the command
+    to run when the tables are missing or of another release.
+    """
+    if pool_size < 1 or timeout <= 0:
+        raise SettingsError("pool_size is 1 or more, timeout above 0")
+    url = PostgresUrl(url) if isinstance(url, str) else url
+    names = checked_names(schema, table_prefix)
+    pool = ConnectionPool(
+        partial(postgres_connection.connected, url, timeout, pooler=transaction_pooler),
+        size=pool_size,
+        patience=timeout,
+        driver_error=psycopg.Error,
+        is_alive=postgres_connection.is_alive,
+    )
+    return _opened(pool, PostgresDialect(url.shown, names, timeout, local=transaction_pooler))
+
+
+def open_engine(
+    engine: Engine, *, schema: str | None = None, table_prefix: str = "", timeout: float = 30.0
+) -> SqlRepository:
+    """Open the store in the database of a caller's SQLAlchemy ``Engine`` of psycopg.
+
+    Its pool and its connections are used as the caller made them, and it is never disposed of:
+    closing the repository leaves it open. Deadlines of connections are the caller's too; those of
+    transactions are ours.
+    """
+    from session_store.backends.sql.engine_pool import EnginePool
+
+    pool, names = EnginePool(engine), checked_names(schema, table_prefix)
+    return _opened(pool, PostgresDialect(pool.place, names, timeout, local=True))
+
+
+class PostgresDialect(Dialect):
+    """How the database ``place`` is spoken to.
+
+    ``local``: the session's settings are not ours, so each transaction has its own.
+    """
+
+    driver_error = psycopg.Error
+    row_lock = " FOR UPDATE"
+    skip_locked = " FOR UPDATE SKIP LOCKED"
+    entry_ids = "entry_id = ANY(:entry_ids)"
+
+    def __init__(self, place: str, names: Names, patience: float, *, local: bool) -> None:
+        self.place, self.names, self.patience = place, names, patience
+        self._settings = _set_local(postgres_connection.settings(patience)) if local else []
+        store = zlib.crc32(names.of("sessions").encode()) - 2**31
+        self.sweep_lock = f"SELECT pg_try_advisory_xact_lock({_SWEEPING}, {store})"
+        self._text = lru_cache(maxsize=512)(self._translated_text)
+
+    def check(self, connection: psycopg.Connection[Any]) -> None:
+        """Whether this is a store that can be used; only reads."""
+        version = connection.info.server_version // 10_000
+        if version < MINIMUM_VERSION:
+            raise StoreUnavailableError(
+                f"{self.place} is PostgreSQL {version}: use {MINIMUM_VERSION} or newer"
+            )
+        if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+            raise StoreUnavailableError(
+                f"{self.place} has the encoding {encoding}: use a database with UTF8"
+            )
+        postgres_layout.check_current(connection, self.names, self.place)
+
+    def execute(
+        self, connection: psycopg.Connection[Any], text: str, values: Mapping[str, Any]
+    ) -> StoreCursor:
+        return StoreCursor(connection).ask(self._text(text), values)
+
+    def execute_many(
+        self, connection: psycopg.Connection[Any], text: str, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        StoreCursor(connection).executemany(self._text(text), rows)
+
+    def batch(self, connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
+        """An append takes two round trips instead of seven; a load one instead of four."""
+        return connection.pipeline()
+
+    def begin_reading(self, connection: psycopg.Connection[Any]) -> None:
+        self._begin(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def begin_writing(self, connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+        """Its mark is the transaction's id, which is with the first rows that are asked for."""
+        self._begin(connection, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        return connection.execute("SELECT CAST(pg_current_xact_id() AS text)")
+
+    def is_committed(self, error: Exception, mark: Any, pool: Pool) -> bool:
+        """Asks the server, so that a write whose answer was lost is neither lost nor done twice."""
+        if not is_lost(error):
+            return False
+        ((xid,),) = mark.fetchall()
+        until = time.monotonic() + min(_OUTCOME_WAIT, self.patience)
+        while time.monotonic() < until:
+            pool.drop_idle()
+            if (outcome := _outcome(xid, pool)) in ("committed", "aborted"):
+                return outcome == "committed"
+            time.sleep(_OUTCOME_PAUSE)
+        raise OutcomeUnknownError(
+            f"the connection to {self.place} was lost while it committed: load the session to see "
+            "whether the write is there, or repeat it under the same entry_id"
+        )
+
+    def attempts(self, error: Exception) -> int:
+        if is_collision(error) or constraint(error) == f"{self.names.prefix}uq_sessions_key":
+            return 6  # somebody was faster: look again
+        if is_lost(error) and not isinstance(error, DeadlineError | UnreachableError):
+            return 2
+        return 1
+
+    def ids(self, values: Sequence[str]) -> list[str]:
+        return list(values)
+
+    def time(self, value: datetime | None) -> datetime | None:
+        return value
+
+    def to_time(self, value: Any, place: str) -> datetime:
+        if not isinstance(value, datetime):
+            raise CorruptStoreError(f"{place} holds no valid time")
+        return value
+
+    def labels(self, labels: Sequence[tuple[str, Scalar]]) -> tuple[str, dict[str, Any]]:
+        """By the text of the value, which for equal values is the same: the codec wrote it."""
+        conditions: list[str] = []
+        values: dict[str, Any] = {}
+        for n, (key, value) in enumerate(labels):
+            conditions.append(
+                f"CAST(({_LABELS}) -> CAST(:label_{n} AS text) AS text) = ANY(:values_{n})"
+            )
+            values |= {f"label_{n}": key.replace("\0", _NUL), f"values_{n}": _texts(value)}
+        return " AND ".join(conditions), values
+
+    def tidy(self, connection: psycopg.Connection[Any]) -> None:
+        """Autovacuum's."""
+
+    def size_bytes(self, connection: psycopg.Connection[Any]) -> int:
+        tables = ("sessions", "session_entries", "shared_states")
+        sizes = " + ".join(f"pg_total_relation_size('{self.names.of(name)}')" for name in tables)
+        ((size,),) = connection.execute(f"SELECT {sizes}").fetchall()
+        return int(size)
+
+    def translated(self, error: Exception, *, committing: bool = False) -> SessionStoreError:
+        return translated(error, self.place, self.patience)
+
+    def _begin(self, connection: psycopg.Connection[Any], begin: str) -> None:
+        for statement in (begin, *self._settings):
+            connection.execute(statement)
+
+    def _translated_text(self, statement: str) -> str:
+        """A statement as psycopg wants it, with the names that the tables have here."""
+        named = _TABLE.sub(lambda found: self.names.of(found[0]), statement)
+        return _PARAMETER.sub(r"%(\1)s", named)
+
+
+def _opened(pool: Pool, dialect: PostgresDialect) -> SqlRepository:
+    try:
+        with pool.connection() as connection:
+            dialect.check(connection)
+    except psycopg.Error as error:
+        pool.close()
+        raise dialect.translated(error) from None
+    except BaseException:
+        pool.close()
+        raise
+    return SqlRepository(pool, dialect)
+
+
+def _set_local(settings: Mapping[str, str]) -> list[str]:
+    return [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
+
+
+def _outcome(xid: str, pool: Pool) -> str:
+    """What the server says became of a transaction; empty while it can't be asked."""
+    try:
+        with pool.connection() as connection:
+            query = "SELECT coalesce(pg_xact_status(CAST(%s AS xid8)), '')"
+            ((outcome,),) = connection.execute(query, (xid,)).fetchall()
+            return str(outcome)
+    except psycopg.Error:
+        return ""
+
+
+def _texts(value: Scalar) -> list[str]:
+    """How JSON may write a value."""
+    if isinstance(value, float) and value == 0:
+        return ["0.0", "-0.0"]
+    return [codec.encode(value.replace("\0", _NUL) if isinstance(value, str) else value, "label")]

@@ -1,0 +1,254 @@
+"""PostgreSQL and the way to it fail: nothing acknowledged is lost, nothing is doubled.
+
+The faults are real: a proxy that cuts and swallows, backends that are ended and killed, a server
+that crashes under load.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from session_store.backends.sql import postgres
+from session_store.backends.sql.postgres import PostgresDialect, open_postgres
+from session_store.backends.sql.repository import SqlRepository
+from session_store.errors import (
+    OutcomeUnknownError,
+    SessionExistsError,
+    SessionStoreError,
+    StaleSessionError,
+    StoreUnavailableError,
+)
+from session_store.testing.given import (
+    KEY,
+    at,
+    change,
+    count,
+    create,
+    ids,
+    load,
+    messages,
+    seqs,
+)
+from tests.servers.postgres import PostgresServer
+from tests.servers.proxy import Proxy
+from tests.servers.stores import PostgresStore
+
+DEADLINE = 2.0
+
+
+@pytest.fixture
+def url(postgres_store: PostgresStore, tmp_path: Path) -> str:
+    postgres_store.begin(tmp_path)
+    return postgres_store.url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SqlRepository]:
+    """Straight to the server."""
+    with open_postgres(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def behind(proxy: Proxy, url: str) -> Iterator[SqlRepository]:
+    """By way of the proxy."""
+    with open_postgres(proxy.reroute(url), timeout=DEADLINE) as opened:
+        yield opened
+
+
+def acknowledged(write: Callable[[str], object], names: Iterator[str]) -> tuple[list[str], int]:
+    """What was acknowledged of the writes of these names, and how many others failed by a typed
+    error."""
+    done, failed = [], 0
+    for name in names:
+        try:
+            write(name)
+            done.append(name)
+        except SessionStoreError:
+            failed += 1
+    return done, failed
+
+
+def keep_ending(url: str, stop: threading.Event) -> int:
+    """End a connection of the store every few milliseconds; how many it were."""
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+        "AND datname = current_database() ORDER BY random() LIMIT 1"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        ended = 0
+        while not stop.wait(0.005):
+            ended += connection.execute(end).rowcount
+        return ended
+
+
+class TestLostAnswers:
+    @pytest.mark.parametrize("rounds", [100])
+    def test_a_commit_whose_answer_is_lost_counts_once(
+        self, behind: SqlRepository, proxy: Proxy, rounds: int
+    ) -> None:
+        create(behind)
+        for n in range(rounds):
+            proxy.cut_after_commit()
+            assert change(behind, entries=messages(f"{n}")).entry.seq == n + 1
+        assert proxy.fired["cut_after_commit"] == rounds
+        assert ids(load(behind)) == [f"{n}" for n in range(rounds)]
+
+    def test_a_commit_that_does_not_arrive_is_done_again(
+        self, behind: SqlRepository, proxy: Proxy
+    ) -> None:
+        create(behind)
+        for n in range(20):
+            proxy.cut_before_commit()
+            assert change(behind, entries=messages(f"{n}")).entry.seq == n + 1
+        assert proxy.fired["cut_before_commit"] == 20
+        assert ids(load(behind)) == [f"{n}" for n in range(20)]
+
+    def test_no_kind_of_write_is_done_twice(self, behind: SqlRepository, proxy: Proxy) -> None:
+        """Not even those that a repetition would refuse or repeat: creating, deleting, counting
+        versions."""
+        proxy.cut_after_commit()
+        assert create(behind).version == 1
+        proxy.cut_after_commit()
+        assert change(behind, state={"n": 1}, expected_version=1).version == 2
+        proxy.cut_after_commit()
+        assert behind.delete(KEY, at()) is True
+        assert proxy.fired["cut_after_commit"] == 3
+        assert count(behind) == 0
+
+    def test_a_write_that_is_refused_the_second_time_is_refused(
+        self, behind: SqlRepository, store: SqlRepository, proxy: Proxy
+    ) -> None:
+        proxy.cut_before_commit()
+        create(behind)
+        with pytest.raises(SessionExistsError):
+            create(behind)
+        with pytest.raises(StaleSessionError):
+            change(behind, expected_version=7)
+
+    def test_without_asking_the_server_it_would_be_doubled(
+        self, behind: SqlRepository, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The check can fail: so does a naive retry."""
+        monkeypatch.setattr(PostgresDialect, "is_committed", lambda *_: False)
+        create(behind)
+        proxy.cut_after_commit()
+        change(behind, state={"n": 1})
+        assert load(behind).version == 3
+
+    def test_a_server_that_does_not_know_is_an_error_that_says_so(
+        self, behind: SqlRepository, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(postgres, "_outcome", lambda *_: "")
+        create(behind)
+        proxy.cut_after_commit()
+        with pytest.raises(OutcomeUnknownError, match="entry_id"):
+            change(behind, entries=messages("a"))
+        change(behind, entries=messages("a"))
+        assert ids(load(behind)) == ["a"]
+
+
+class TestBlackHoles:
+    def test_a_call_that_gets_no_answer_ends_in_time(
+        self, behind: SqlRepository, proxy: Proxy
+    ) -> None:
+        create(behind)
+        proxy.swallow()
+        for call in (load, change, count):
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailableError, match="no answer"):
+                call(behind)
+            assert time.monotonic() - began < DEADLINE + 1
+        gc.collect()  # what was given up must not wake up here
+        proxy.heal()
+        assert load(behind).version == 1
+
+    def test_one_that_swallows_the_start_of_a_connection_too(self, proxy: Proxy, url: str) -> None:
+        proxy.swallow()
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="in time"):
+            open_postgres(proxy.reroute(url) + "&connect_timeout=2")
+        assert time.monotonic() - began < 6
+        proxy.heal()
+
+    def test_a_server_that_refuses_is_named_at_once(
+        self, behind: SqlRepository, proxy: Proxy
+    ) -> None:
+        create(behind)
+        proxy.refuse()
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="can't be reached"):
+            load(behind)
+        assert time.monotonic() - began < DEADLINE
+        proxy.heal()
+        assert load(behind).version == 1
+
+
+class TestLostConnections:
+    def test_ended_between_two_calls_nobody_notices(
+        self, store: SqlRepository, postgres_server: PostgresServer
+    ) -> None:
+        create(store)
+        for n in range(20):
+            change(store, entries=messages(f"{n}"))
+            assert postgres_server.terminate_backends() >= 1
+            assert load(store).last_seq == n + 1
+
+    def test_ended_amid_calls_nothing_is_lost_or_doubled(
+        self, store: SqlRepository, url: str
+    ) -> None:
+        create(store)
+        stop = threading.Event()
+
+        def write(writer: int) -> tuple[list[str], int]:
+            names = (f"{writer}-{n}" for n in range(150))
+            return acknowledged(lambda name: change(store, entries=messages(name)), names)
+
+        with ThreadPoolExecutor(5) as threads:
+            ending = threads.submit(keep_ending, url, stop)
+            results = list(threads.map(write, range(4)))
+            stop.set()
+            assert ending.result() >= 100
+        stored = ids(load(store))
+        done = [name for names, _ in results for name in names]
+        assert len(done) >= 300
+        assert set(done) <= set(stored)
+        assert len(set(stored)) == len(stored)
+        assert seqs(load(store)) == list(range(1, len(stored) + 1))
+
+    @pytest.mark.parametrize("fault", ["kill a backend", "crash"])
+    def test_a_crash_under_load_loses_nothing_acknowledged(
+        self, store: SqlRepository, own_postgres_server: PostgresServer, fault: str
+    ) -> None:
+        create(store)
+
+        def harm() -> None:
+            time.sleep(0.2)
+            if fault == "crash":
+                own_postgres_server.restart("immediate")
+            else:
+                own_postgres_server.kill_backend(own_postgres_server.backend_pids()[0])
+                own_postgres_server.wait_until_ready()
+
+        def write(writer: int) -> tuple[list[str], int]:
+            until = time.monotonic() + 1.5
+            names = (f"{writer}-{n}" for n in range(10_000) if time.monotonic() < until)
+            return acknowledged(lambda name: change(store, entries=messages(name)), names)
+
+        with ThreadPoolExecutor(5) as threads:
+            harmed = threads.submit(harm)
+            results = list(threads.map(write, range(4)))
+            harmed.result()
+        stored = ids(load(store))
+        done = [name for names, _ in results for name in names]
+        assert len(done) > 20
+        assert set(done) <= set(stored)
+        assert len(set(stored)) == len(stored)

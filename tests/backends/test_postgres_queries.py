@@ -1,0 +1,168 @@
+"""How PostgreSQL finds the rows of each statement: by an index, whatever the store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import psycopg
+import pytest
+
+from session_store.backends.sql import statements
+from session_store.backends.sql.postgres import PostgresDialect, open_postgres
+from session_store.backends.sql.statements import Statement
+from session_store.operations import Moment
+from session_store.queries import Position, Query, Window, checked_filter
+from session_store.session import SessionKey
+from session_store.testing.given import NOW, after, at
+from tests.servers.postgres import PostgresServer
+from tests.servers.stores import PostgresStore, upgrade
+
+SESSIONS = 30_000
+KEY = SessionKey("app", "user 7", "s7")
+EXPIRING = {"idle_cutoff": -SESSIONS + 100}
+
+FILL = f"""
+INSERT INTO sessions (app_name, user_id, session_id, status, version, last_seq, created_at,
+                      updated_at, expires_at, metadata, state, agent_states)
+SELECT CASE WHEN n % 10 = 0 THEN 'other' ELSE 'app' END, 'user ' || n % 3000, 's' || n,
+       (ARRAY['created', 'running', 'paused', 'completed', 'failed'])[1 + n % 5], 4, 3,
+       %(now)s - n * interval '1 second', %(now)s - n * interval '1 second',
+       CASE WHEN n % 50 = 0 THEN %(now)s + (n - 300) * interval '1 second' END,
+       json_build_object('title', 'talk ' || n), json_build_object('text', repeat('x', 300)), '{{}}'
+FROM generate_series(1, {SESSIONS}) AS n"""
+ENTRIES = """
+INSERT INTO session_entries (session, seq, entry_id, kind, version, created_at, payload)
+SELECT id, seq, 'e' || seq, 'message', seq + 1, created_at, '{"text":"hello"}'
+FROM sessions, generate_series(1, 3) AS seq"""
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
+    url = postgres_server.create_database()
+    upgrade(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILL.replace("%", "%%").replace("%%(now)s", "%(now)s"), {"now": NOW})
+        connection.execute(ENTRIES)
+        connection.execute("VACUUM ANALYZE")
+        yield connection
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def dialect(postgres_store: PostgresStore) -> Iterator[PostgresDialect]:
+    with open_postgres(postgres_store.url) as store:
+        yield cast("PostgresDialect", store._dialect)
+
+
+@pytest.fixture
+def plan(filled: psycopg.Connection, dialect: PostgresDialect) -> Any:
+    """How PostgreSQL means to find the rows of a statement, without doing it."""
+
+    def explained(text: str, values: Any) -> str:
+        query = "EXPLAIN (COSTS OFF) " + text
+        return "\n".join(row[0] for row in dialect.execute(filled, query, values).fetchall())
+
+    return explained
+
+
+def page(
+    moment: Moment, position: Position | None, dialect: PostgresDialect, **conditions: Any
+) -> Statement:
+    query = checked_filter(Query(**conditions))
+    return statements.select(query, position, 51, moment, dialect)
+
+
+POSITIONS = (None, Position(after(-500), "app", "s500", "user 500"))
+
+
+class TestPages:
+    @pytest.mark.parametrize("cutoffs", [{}, {"idle_cutoff": -20_000}, {"age_cutoff": -20_000}])
+    @pytest.mark.parametrize("order", ["updated_at", "created_at"])
+    @pytest.mark.parametrize(
+        "conditions", [{}, {"app_name": "app"}, {"status": ["running", "paused"]}]
+    )
+    def test_a_page_is_read_from_the_index_of_its_order(
+        self, plan: Any, dialect: PostgresDialect, conditions: Any, order: str, cutoffs: Any
+    ) -> None:
+        for position in POSITIONS:
+            found = plan(*page(at(**cutoffs), position, dialect, **conditions, order_by=order))
+            assert f"ix_sessions_{order}" in found, found
+            assert "Seq Scan" not in found
+
+    @pytest.mark.parametrize("position", POSITIONS)
+    def test_a_users_page_is_read_from_the_index_of_users(
+        self, plan: Any, dialect: PostgresDialect, position: Position | None
+    ) -> None:
+        found = plan(*page(at(), position, dialect, app_name="app", user_id="user 7"))
+        assert "ix_sessions_user" in found, found
+        assert "Seq Scan" not in found
+
+    def test_a_session_is_found_without_its_user(self, plan: Any, dialect: PostgresDialect) -> None:
+        found = plan(*page(at(), None, dialect, app_name="app", session_id="s7"))
+        assert "uq_sessions_key" in found, found
+        assert "Seq Scan" not in found
+
+
+class TestCounts:
+    @pytest.mark.parametrize("cutoffs", [{}, EXPIRING, {"age_cutoff": -20_000}])
+    def test_statistics_read_an_index_and_no_row(
+        self, plan: Any, dialect: PostgresDialect, cutoffs: Any
+    ) -> None:
+        found = plan(*statements.stats(at(**cutoffs), dialect))
+        assert "Index Only Scan" in found, found
+        assert "Seq Scan" not in found
+
+
+class TestKeys:
+    @pytest.mark.parametrize("text", [statements.FIND, statements.FIND_HEAD])
+    def test_a_session_is_found_by_its_key(
+        self, plan: Any, dialect: PostgresDialect, text: str
+    ) -> None:
+        found = plan(text + dialect.row_lock, KEY._asdict())
+        assert "Index Scan using uq_sessions_key" in found, found
+
+    @pytest.mark.parametrize("window", [Window(), Window(last=2), Window(after=1, kind="message")])
+    def test_a_history_is_read_in_its_order(
+        self, plan: Any, dialect: PostgresDialect, window: Window
+    ) -> None:
+        found = plan(*statements.history(KEY, window))
+        assert "pk_session_entries" in found, found
+        assert "Sort" not in found
+
+    @pytest.mark.parametrize("ids", [("e1",), ("e1", "e2", "x")])
+    def test_entries_are_found_by_their_ids(
+        self, plan: Any, dialect: PostgresDialect, ids: tuple[str, ...]
+    ) -> None:
+        found = plan(*statements.known_entries(KEY, ids, dialect))
+        assert "uq_session_entries_entry_id" in found, found
+
+    @pytest.mark.parametrize(
+        ("text", "values", "index"),
+        [
+            (statements.UPDATE_HEAD, {"id": 7}, "pk_sessions"),
+            (statements.DELETE, {"id": 7}, "pk_sessions"),
+            (statements.REWIND, {"id": 7, "keep": 1}, "pk_session_entries"),
+        ],
+    )
+    def test_rows_are_written_by_their_keys(
+        self, plan: Any, text: str, values: Any, index: str
+    ) -> None:
+        fields = ("status", "version", "last_seq", "updated_at", "completed_at", "expires_at")
+        found = plan(text, dict.fromkeys(fields) | values)
+        assert index in found, found
+
+
+@pytest.mark.parametrize(
+    ("cutoffs", "column"),
+    [(EXPIRING, "updated_at"), ({"age_cutoff": -SESSIONS + 100}, "created_at")],
+)
+def test_the_expired_are_found_by_their_times(
+    plan: Any, dialect: PostgresDialect, cutoffs: Any, column: str
+) -> None:
+    own, general = statements.remove_expired(at(**cutoffs), dialect)
+    for statement, index in ((own, "ix_sessions_expires_at"), (general, f"ix_sessions_{column}")):
+        found = plan(statement.text, statement.values | {"limit": 1000})
+        assert f"using {index}" in found, found
+        assert "Seq Scan" not in found
+        assert "SubPlan" not in found, "the rows to remove would be chosen again and again"

@@ -1,0 +1,185 @@
+"""Several that migrate at once, and applications that use the tables meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from session_store.backends.sql import postgres_upgrade, schema
+from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgres_url import PostgresUrl
+from session_store.errors import SchemaError, StoreUnavailableError
+from session_store.testing.given import change, create, load, messages
+from tests.backends.processes import exit_code, forked
+from tests.migrations.support import catalog, revision_in, upgrade, with_revision
+from tests.servers.pgbouncer import PgBouncer
+from tests.servers.postgres import PostgresServer
+
+ROUNDS = int(os.environ.get("SESSION_STORE_TEST_ROUNDS", "3"))
+PROCESSES = 8
+
+ADD_COLUMN = "op.add_column(own('sessions'), sa.Column('mood', sa.Text()), schema=schema())"
+ADD_INDEX = (
+    "with op.get_context().autocommit_block(): op.create_index(own('ix_sessions_status'),"
+    " own('sessions'), ['status'], schema=schema(), postgresql_concurrently=True)"
+)
+
+
+def upgraded_by_many(url: str) -> list[int]:
+    """How each of the processes ended that upgraded at the same time."""
+    return [exit_code(pid) for pid in [forked(lambda: upgrade(url)) for _ in range(PROCESSES)]]
+
+
+@contextmanager
+def reading(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """An application that has read from the tables and not ended its transaction."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT count(*) FROM sessions")
+        yield connection
+
+
+@contextmanager
+def in_background(*arguments: Any, **said: Any) -> Iterator[Future[None]]:
+    """An upgrade in a thread."""
+    with ThreadPoolExecutor(1) as threads:
+        yield threads.submit(upgrade, *arguments, **said)
+
+
+@pytest.mark.timeout(60 * ROUNDS)
+def test_of_many_that_upgrade_an_empty_database_all_succeed(
+    postgres_server: PostgresServer,
+) -> None:
+    ended = []
+    for _ in range(ROUNDS):
+        url = postgres_server.create_database()
+        ended += upgraded_by_many(url)
+        assert revision_in(url) == schema.HEAD
+        postgres_server.drop_database(url)
+    assert ended == [0] * PROCESSES * ROUNDS
+
+
+def test_behind_pgbouncer_too(pgbouncer: PgBouncer, postgres_url: str) -> None:
+    assert upgraded_by_many(pgbouncer.reroute(postgres_url)) == [0] * PROCESSES
+    with psycopg.connect(postgres_url) as connection:
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        assert connection.execute(query).fetchone() == (0,)
+    assert revision_in(postgres_url) == schema.HEAD
+
+
+def test_who_waits_too_long_for_another_process_is_told(postgres_url: str) -> None:
+    with (
+        postgres_upgrade.alone(PostgresUrl(postgres_url)),
+        pytest.raises(StoreUnavailableError, match=r"migrating .* for 0.2 s") as raised,
+    ):
+        upgrade(postgres_url, patience=0.2)
+    assert "tester" not in str(raised.value)
+    assert revision_in(postgres_url) is None
+    upgrade(postgres_url)
+
+
+def test_readers_wait_no_longer_than_the_lock_timeout(postgres_url: str, tmp_path: Path) -> None:
+    upgrade(postgres_url)
+    newer = with_revision(tmp_path / "newer", ADD_COLUMN)
+    waits = []
+    with in_background(postgres_url, revisions=newer) as done:
+        with reading(postgres_url), psycopg.connect(postgres_url, autocommit=True) as other:
+            until = time.monotonic() + 2.6
+            while time.monotonic() < until:
+                started = time.monotonic()
+                other.execute("SELECT count(*) FROM sessions")
+                waits.append(time.monotonic() - started)
+                time.sleep(0.01)
+            assert not done.done()
+        done.result(timeout=30)
+    assert 1 < max(waits) < 2.5
+    assert sorted(waits)[len(waits) // 2] < 0.1
+    assert revision_in(postgres_url) == "0003"
+
+
+def test_a_reader_that_never_ends_is_reported(postgres_url: str, tmp_path: Path) -> None:
+    upgrade(postgres_url)
+    newer = with_revision(tmp_path / "newer", ADD_COLUMN)
+    before = catalog(postgres_url)
+    with (
+        reading(postgres_url),
+        pytest.raises(StoreUnavailableError, match="was not changed: other transactions"),
+    ):
+        upgrade(postgres_url, revisions=newer, patience=0.1)
+    assert catalog(postgres_url) == before
+
+
+def test_two_steps_that_are_locked_out_after_one_do_not_become_three(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    upgrade(postgres_url, schema.REVISIONS[0])
+    newer = with_revision(tmp_path / "newer", ADD_COLUMN)
+    with reading(postgres_url), pytest.raises(SchemaError, match="0002 is done, the rest"):
+        upgrade(postgres_url, "+2", revisions=newer)
+    assert revision_in(postgres_url) == "0002"
+
+
+def test_deadlines_for_applications_do_not_end_a_migration(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    upgrade(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            database = Identifier(connection.info.dbname)
+            connection.execute(
+                SQL("ALTER DATABASE {} SET {} = '100ms'").format(database, SQL(name))
+            )
+    slow = (
+        "op.execute('SELECT pg_sleep(0.3)'); import time; time.sleep(0.3); op.execute('SELECT 1')"
+    )
+    upgrade(postgres_url, revisions=with_revision(tmp_path / "newer", slow))
+    assert revision_in(postgres_url) == "0003"
+
+
+def test_an_index_can_be_built_while_another_process_waits_to_migrate(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    upgrade(postgres_url)
+    newer = with_revision(tmp_path / "newer", ADD_INDEX)
+    ended = [
+        exit_code(pid)
+        for pid in [forked(lambda: upgrade(postgres_url, revisions=newer)) for _ in range(2)]
+    ]
+    assert ended == [0, 0]
+    assert "ix_sessions_status" in catalog(postgres_url)["relations"]
+
+
+def test_an_open_application_keeps_working_through_an_upgrade(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    upgrade(postgres_url)
+    newer = with_revision(tmp_path / "newer", ADD_COLUMN)
+    stop = threading.Event()
+    with open_postgres(postgres_url) as store, ThreadPoolExecutor(2) as threads:
+        create(store)
+
+        def take_turns(name: str) -> int:
+            for number in count():
+                if stop.is_set():
+                    break
+                change(store, entries=messages(f"{name} {number}"))
+            return number
+
+        working = [threads.submit(take_turns, name) for name in ("ada", "bob")]
+        time.sleep(0.2)
+        upgrade(postgres_url, revisions=newer)
+        time.sleep(0.2)
+        stop.set()
+        turns = sum(each.result() for each in working)
+        assert [entry.seq for entry in load(store).entries] == list(range(1, turns + 1))
+        assert turns > 10

@@ -1,0 +1,43 @@
+"""A store in PostgreSQL for tests: its tables are made once, and emptied for each."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from alembic import command
+
+from session_store.backends.sql import schema as migrations
+from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.repository import SqlRepository
+
+
+class PostgresStore:
+    """The store of the database ``url``. A directory stands for a store: in another directory it
+    is another one, and empty."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._directory: Path | None = None
+        upgrade(url)
+
+    def open_in(self, directory: Path, **options: Any) -> SqlRepository:
+        self.begin(directory)
+        return open_postgres(self.url, **options)
+
+    def begin(self, directory: Path) -> None:
+        if directory != self._directory:
+            with psycopg.connect(self.url) as connection:  # twenty times as fast as TRUNCATE
+                connection.execute("DELETE FROM sessions")
+                connection.execute("DELETE FROM shared_states")
+            self._directory = directory
+
+
+def upgrade(url: str, revision: str = "head", *, schema: str = "", table_prefix: str = "") -> None:
+    """As ``alembic -x url=… upgrade`` does."""
+    config = migrations.config()
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    config.cmd_opts = Namespace(x=[f"schema={schema}", f"prefix={table_prefix}"])
+    command.upgrade(config, revision)
