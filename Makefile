@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format wheel-test migrations-check clean
+.PHONY: help setup demo test lint format wheel-test migrations-check cockroachdb-check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -68,6 +68,7 @@ wheel-test: setup ## build, install into an empty environment, use from elsewher
 	"$(UV)" pip install -q --python "$$dir/venv" "$$dir"/dist/*.whl && \
 	cd "$$dir/cwd" && \
 	"$$dir/venv/bin/session-store" --help >/dev/null && \
+	"$$dir/venv/bin/session-store" db sql >/dev/null && \
 	"$$dir/venv/bin/python" -I -c "$$WHEEL_TEST"
 
 migrations-check: setup ## up, compare with the models, down, and as SQL, on a new SQLite file
@@ -78,6 +79,9 @@ migrations-check: setup ## up, compare with the models, down, and as SQL, on a n
 	"$(UV)" run alembic downgrade base && \
 	"$(UV)" run alembic upgrade head --sql >/dev/null && \
 	echo "migrations-check: upgrade, check, downgrade and SQL work"
+
+cockroachdb-check: setup ## compile what we send for CockroachDB's dialect, which needs SQLAlchemy 2.0
+	@"$(UV)" run --with "sqlalchemy<2.1" --with sqlalchemy-cockroachdb --with pglast pytest tests/test_cockroachdb.py
 
 clean: ## remove all that make has made
 	rm -rf .tools .venv uv.lock build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

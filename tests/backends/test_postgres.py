@@ -167,7 +167,6 @@ class TestConnections:
             "timezone": "'Asia/Kolkata'",
             "datestyle": "'SQL, DMY'",
             "default_transaction_isolation": "serializable",
-            "default_transaction_read_only": "on",
         }
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             for name, value in values.items():
@@ -177,6 +176,36 @@ class TestConnections:
             create(store, history=["a"])
             assert load(store).created_at == NOW
             assert load(store).created_at.tzname() == "UTC"
+
+    def test_a_database_that_is_set_read_only_is_only_read(self, postgres_url: str) -> None:
+        upgrade(postgres_url)
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            name = connection.info.dbname
+            connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with open_postgres(postgres_url) as store:
+            with pytest.raises(StoreUnavailableError, match="read-only"):
+                create(store)
+            assert count(store) == 0
+
+    def test_the_size_has_partitions_in_it(self, postgres_url: str) -> None:
+        upgrade(postgres_url)
+        with open_postgres(postgres_url) as store:
+            create(store, history=["x" * 1000] * 500)
+            before = store.stats(at()).size_bytes
+            with psycopg.connect(postgres_url) as connection:
+                connection.execute(PARTITION, prepare=False)
+            change(store, entries=messages("after"))
+            assert before is not None
+            assert abs((store.stats(at()).size_bytes or 0) - before) < 0.3 * before
+
+
+PARTITION = """
+ALTER TABLE session_entries RENAME TO flat;
+CREATE TABLE session_entries (LIKE flat, PRIMARY KEY (session, seq)) PARTITION BY HASH (session);
+CREATE TABLE part_0 PARTITION OF session_entries FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE part_1 PARTITION OF session_entries FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO session_entries SELECT * FROM flat;
+DROP TABLE flat"""
 
 
 class TestEngine:

@@ -20,6 +20,7 @@ from session_store.backends.sql import postgres
 from session_store.backends.sql.postgres import PostgresDialect, open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.errors import (
+    CorruptStoreError,
     OutcomeUnknownError,
     SessionExistsError,
     SessionStoreError,
@@ -154,6 +155,29 @@ class TestLostAnswers:
             change(behind, entries=messages("a"))
         change(behind, entries=messages("a"))
         assert ids(load(behind)) == ["a"]
+
+
+def test_the_driver_logs_nothing_of_it(
+    store: SqlRepository, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Errors come out as ours, once."""
+    create(store)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE sessions SET last_seq = 5")
+        connection.execute(
+            "INSERT INTO session_entries SELECT id, 6, 'x', 'x', 1, now(), '0' FROM sessions"
+        )
+        with pytest.raises(CorruptStoreError):
+            change(store, entries=messages("a"))
+        connection.execute("DELETE FROM session_entries")
+        assert load(store).last_seq == 5
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        assert ended.rowcount >= 1
+    assert change(store, entries=messages("a")).entry.seq == 6
+    assert caplog.records == []
 
 
 class TestBlackHoles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import md5
 from typing import Any, cast
 
 import psycopg
@@ -19,13 +20,21 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.stores import PostgresStore, upgrade
 
 SESSIONS = 30_000
-KEY = SessionKey("app", "user 7", "s7")
+
+
+def key(number: int) -> SessionKey:
+    """Of a user with 1,000 sessions. Its id is long, as real ones are."""
+    return SessionKey("app", "user 0", md5(f"{number}".encode()).hexdigest() * 3)
+
+
+KEY = key(7)
 EXPIRING = {"idle_cutoff": -SESSIONS + 100}
 
 FILL = f"""
 INSERT INTO sessions (app_name, user_id, session_id, status, version, last_seq, created_at,
                       updated_at, expires_at, metadata, state, agent_states)
-SELECT CASE WHEN n % 10 = 0 THEN 'other' ELSE 'app' END, 'user ' || n % 3000, 's' || n,
+SELECT CASE WHEN n % 10 = 0 THEN 'other' ELSE 'app' END,
+       'user ' || CASE WHEN n % 30 = 7 THEN 0 ELSE n END, repeat(md5(n::text), 3),
        (ARRAY['created', 'running', 'paused', 'completed', 'failed'])[1 + n % 5], 4, 3,
        %(now)s - n * interval '1 second', %(now)s - n * interval '1 second',
        CASE WHEN n % 50 = 0 THEN %(now)s + (n - 300) * interval '1 second' END,
@@ -73,7 +82,7 @@ def page(
     return statements.select(query, position, 51, moment, dialect)
 
 
-POSITIONS = (None, Position(after(-500), "app", "s500", "user 500"))
+POSITIONS = (None, Position(after(-500), *key(500)))
 
 
 class TestPages:
@@ -94,12 +103,12 @@ class TestPages:
     def test_a_users_page_is_read_from_the_index_of_users(
         self, plan: Any, dialect: PostgresDialect, position: Position | None
     ) -> None:
-        found = plan(*page(at(), position, dialect, app_name="app", user_id="user 7"))
+        found = plan(*page(at(), position, dialect, app_name="app", user_id="user 0"))
         assert "ix_sessions_user" in found, found
         assert "Seq Scan" not in found
 
     def test_a_session_is_found_without_its_user(self, plan: Any, dialect: PostgresDialect) -> None:
-        found = plan(*page(at(), None, dialect, app_name="app", session_id="s7"))
+        found = plan(*page(at(), None, dialect, app_name="app", session_id=KEY.session_id))
         assert "uq_sessions_key" in found, found
         assert "Seq Scan" not in found
 
@@ -121,6 +130,24 @@ class TestKeys:
     ) -> None:
         found = plan(text + dialect.row_lock, KEY._asdict())
         assert "Index Scan using uq_sessions_key" in found, found
+
+    @pytest.mark.parametrize("text", [statements.FIND, statements.FIND_HEAD])
+    def test_it_is_so_with_a_plan_for_all_keys(
+        self, filled: psycopg.Connection, dialect: PostgresDialect, text: str
+    ) -> None:
+        """The server makes one for a statement that is sent often."""
+
+        def scans(index: str) -> Any:
+            query = f"SELECT pg_stat_get_xact_numscans('{index}'::regclass)"
+            return filled.execute(query, prepare=False).fetchall()[0][0]
+
+        with filled.transaction():
+            filled.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            before = scans("ix_sessions_user")
+            for n in range(10):
+                assert dialect.execute(filled, text, key(7 + n * 30)._asdict()).fetchall()
+            assert scans("ix_sessions_user") == before
+            assert scans("uq_sessions_key") >= 10
 
     @pytest.mark.parametrize("window", [Window(), Window(last=2), Window(after=1, kind="message")])
     def test_a_history_is_read_in_its_order(

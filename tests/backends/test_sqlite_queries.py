@@ -143,7 +143,7 @@ class TestPlans:
             assert "sqlite_autoindex_session_entries_2 (session=? AND entry_id=?)" in found
         for key in (statements.FIND, statements.FIND_HEAD):
             found = plan(connection, Statement(key, KEY._asdict()))
-            assert "(app_name=? AND session_id=? AND user_id=?)" in found
+            assert "(app_name=? AND session_id=? AND user_id>? AND user_id<?)" in found
 
 
 class TestLabels:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +33,7 @@ from session_store.backends.sql.postgres_errors import (
 )
 from session_store.backends.sql.postgres_url import PostgresUrl
 from session_store.backends.sql.repository import SqlRepository
+from session_store.backends.sql.schema import TABLES
 from session_store.errors import (
     CorruptStoreError,
     OutcomeUnknownError,
@@ -59,6 +60,12 @@ _PARAMETER: Final = re.compile(r":(\w+)")
 
 _NUL: Final = "\x1aNUL\x1a"
 """Stands for NUL, which PostgreSQL's text can't hold and its JSON functions stumble over."""
+
+_SIZE: Final = """
+SELECT sum(pg_total_relation_size(name) + coalesce(
+    (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(name) WHERE level > 0), 0))
+FROM (VALUES {tables}) AS tables (name)"""
+"""With the partitions that a DBA may have made."""
 
 _LABELS: Final = r"""CASE
     WHEN strpos(CAST(metadata AS text), '\u0000') = 0 THEN metadata
@@ -152,16 +159,31 @@ class PostgresDialect(Dialect):
     ) -> None:
         StoreCursor(connection).executemany(self._text(text), rows)
 
-    def batch(self, connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
-        """An append takes two round trips instead of seven; a load one instead of four."""
-        return connection.pipeline()
+    @contextmanager
+    def batch(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        """An append takes two round trips instead of seven; a load one instead of four.
+
+        The first error is the one that says what happened: psycopg's pipeline, left by it, logs
+        those that follow from it.
+        """
+        failure: psycopg.Error | None = None
+        try:
+            with connection.pipeline():
+                try:
+                    yield
+                except psycopg.Error as error:
+                    failure = error
+        except psycopg.Error as error:
+            failure = failure or error
+        if failure:
+            raise failure
 
     def begin_reading(self, connection: psycopg.Connection[Any]) -> None:
         self._begin(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def begin_writing(self, connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
         """Its mark is the transaction's id, which is with the first rows that are asked for."""
-        self._begin(connection, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        self._begin(connection, "BEGIN ISOLATION LEVEL READ COMMITTED")
         return connection.execute("SELECT CAST(pg_current_xact_id() AS text)")
 
     def is_committed(self, error: Exception, mark: Any, pool: Pool) -> bool:
@@ -213,9 +235,9 @@ class PostgresDialect(Dialect):
         """Autovacuum's."""
 
     def size_bytes(self, connection: psycopg.Connection[Any]) -> int:
-        tables = ("sessions", "session_entries", "shared_states")
-        sizes = " + ".join(f"pg_total_relation_size('{self.names.of(name)}')" for name in tables)
-        ((size,),) = connection.execute(f"SELECT {sizes}").fetchall()
+        tables = ", ".join(f"('{self.names.of(name)}')" for name in TABLES)
+        query = _SIZE.format(tables=tables)
+        ((size,),) = connection.execute(query).fetchall()
         return int(size)
 
     def translated(self, error: Exception, *, committing: bool = False) -> SessionStoreError:

@@ -46,7 +46,8 @@ _MEANINGS: Final[dict[str, tuple[type[SessionStoreError], str]]] = {
     "53": (StoreUnavailableError, "{place} is out of resources ({code}); try again"),
     "25006": (
         StoreUnavailableError,
-        "{place} is read-only: connect to the primary (?target_session_attrs=read-write)",
+        "{place} is read-only, as a standby is: connect to the primary "
+        "(?target_session_attrs=read-write), or see default_transaction_read_only",
     ),
     "42501": (
         StoreUnavailableError,
@@ -94,7 +95,8 @@ _REFUSALS: Final = {
         "it is a pooler that refuses our settings: use SESSION_POSTGRES_POOLER=true "
         "(transaction_pooler=True)"
     ),
-    "target_session_attrs": "none of the servers takes writes",
+    "is read-only": "none of its servers takes writes",
+    "is not in hot standby": "none of its servers is a standby",
 }
 """Parts of libpq's messages about a connection that did not come about, which have no SQLSTATE."""
 

@@ -20,7 +20,12 @@ _HEAD: Final = (
 )
 _RECORD: Final = f"{_HEAD}, state, agent_states, metadata"
 _ENTRY: Final = "seq, entry_id, kind, payload, created_at, version"
-_KEY: Final = "app_name = :app_name AND session_id = :session_id AND user_id = :user_id"
+
+# BETWEEN is equality here. With = PostgreSQL, planning once for all keys, takes the index of users
+# for as good, and reads 1,008 pages instead of 5 for a user with 1,000 sessions.
+_KEY: Final = (
+    "app_name = :app_name AND session_id = :session_id AND user_id BETWEEN :user_id AND :user_id"
+)
 
 FIND: Final = f"SELECT id, {_RECORD} FROM sessions WHERE {_KEY}"
 FIND_HEAD: Final = f"SELECT id, {_HEAD}, '{{}}', '{{}}', '{{}}' FROM sessions WHERE {_KEY}"
