@@ -229,7 +229,7 @@ def test_the_sql_is_that_of_the_documents(dialect: str, capsys: pytest.CaptureFi
     ("steps", "first", "last"),
     [
         ("0001:head", "-- Running upgrade 0001 -> 0002", "SET version_num='0002'"),
-        ("head:base", "-- Running downgrade 0002 -> 0001", "DROP TABLE x.y_sessions;"),
+        ("head:base", "-- Running downgrade 0003 -> 0002", "DROP TABLE x.y_sessions;"),
     ],
 )
 def test_the_sql_of_some_steps(

@@ -72,5 +72,13 @@ INSERT INTO session_store_alembic_version (version_num) VALUES ('0001') RETURNIN
 
 UPDATE session_store_alembic_version SET version_num='0002' WHERE session_store_alembic_version.version_num = '0001';
 
+-- Running upgrade 0002 -> 0003
+
+DROP INDEX ix_sessions_user;
+
+CREATE INDEX ix_sessions_user ON sessions (user_id, app_name, updated_at);
+
+UPDATE session_store_alembic_version SET version_num='0003' WHERE session_store_alembic_version.version_num = '0002';
+
 COMMIT;
 

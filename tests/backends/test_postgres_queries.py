@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from hashlib import md5
 from typing import Any, cast
@@ -14,12 +15,12 @@ from session_store.backends.sql.postgres import PostgresDialect, open_postgres
 from session_store.backends.sql.statements import Statement
 from session_store.operations import Moment
 from session_store.queries import Position, Query, Window, checked_filter
-from session_store.session import SessionKey
+from session_store.session import SessionKey, Status
 from session_store.testing.given import NOW, after, at
 from tests.servers.postgres import PostgresServer
 from tests.servers.stores import PostgresStore, upgrade
 
-SESSIONS = 30_000
+SESSIONS = int(os.environ.get("SESSION_STORE_TEST_SESSIONS", "30000"))
 
 
 def key(number: int) -> SessionKey:
@@ -33,13 +34,16 @@ EXPIRING = {"idle_cutoff": -SESSIONS + 100}
 FILL = f"""
 INSERT INTO sessions (app_name, user_id, session_id, status, version, last_seq, created_at,
                       updated_at, expires_at, metadata, state, agent_states)
-SELECT CASE WHEN n % 10 = 0 THEN 'other' ELSE 'app' END,
-       'user ' || CASE WHEN n % 30 = 7 THEN 0 ELSE n END, repeat(md5(n::text), 3),
-       (ARRAY['created', 'running', 'paused', 'completed', 'failed'])[1 + n % 5], 4, 3,
+SELECT CASE WHEN n %% 10 = 0 THEN 'other' ELSE 'app' END,
+       'user ' || CASE WHEN n %% 30 = 7 THEN 0 ELSE n END, repeat(md5(n::text), 3),
+       (ARRAY['created', 'running', 'paused', 'completed', 'failed'])[1 + n %% 5], 4, 3,
        %(now)s - n * interval '1 second', %(now)s - n * interval '1 second',
-       CASE WHEN n % 50 = 0 THEN %(now)s + (n - 300) * interval '1 second' END,
+       CASE WHEN n %% 50 = 0 THEN %(now)s + (n - 300) * interval '1 second' END,
        json_build_object('title', 'talk ' || n), json_build_object('text', repeat('x', 300)), '{{}}'
 FROM generate_series(1, {SESSIONS}) AS n"""
+SHARED = f"""
+INSERT INTO shared_states (app_name, user_id, updated_at, document)
+SELECT 'app', 'user ' || n, %(now)s, '{{}}' FROM generate_series(1, {SESSIONS}) AS n"""
 ENTRIES = """
 INSERT INTO session_entries (session, seq, entry_id, kind, version, created_at, payload)
 SELECT id, seq, 'e' || seq, 'message', seq + 1, created_at, '{"text":"hello"}'
@@ -51,7 +55,8 @@ def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
     url = postgres_server.create_database()
     upgrade(url)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(FILL.replace("%", "%%").replace("%%(now)s", "%(now)s"), {"now": NOW})
+        for text in (FILL, SHARED):
+            connection.execute(text, {"now": NOW})
         connection.execute(ENTRIES)
         connection.execute("VACUUM ANALYZE")
         yield connection
@@ -100,10 +105,13 @@ class TestPages:
             assert "Seq Scan" not in found
 
     @pytest.mark.parametrize("position", POSITIONS)
+    @pytest.mark.parametrize(
+        "who", [{"app_name": "app", "user_id": "user 0"}, {"user_id": "user 8"}]
+    )
     def test_a_users_page_is_read_from_the_index_of_users(
-        self, plan: Any, dialect: PostgresDialect, position: Position | None
+        self, plan: Any, dialect: PostgresDialect, position: Position | None, who: Any
     ) -> None:
-        found = plan(*page(at(), position, dialect, app_name="app", user_id="user 0"))
+        found = plan(*page(at(), position, dialect, **who))
         assert "ix_sessions_user" in found, found
         assert "Seq Scan" not in found
 
@@ -121,6 +129,18 @@ class TestCounts:
         found = plan(*statements.stats(at(**cutoffs), dialect))
         assert "Index Only Scan" in found, found
         assert "Seq Scan" not in found
+
+    def test_a_users_sessions_are_counted_by_the_index_of_users(
+        self, plan: Any, dialect: PostgresDialect
+    ) -> None:
+        query = checked_filter(Query(user_id="user 0", status=Status.RUNNING))
+        found = plan(*statements.count(query, at(), dialect))
+        assert "ix_sessions_user" in found, found
+
+    @pytest.mark.parametrize("text", [statements.SHARED, statements.SHARED + " FOR UPDATE"])
+    def test_a_shared_document_is_found_by_its_key(self, plan: Any, text: str) -> None:
+        found = plan(text, {"app_name": "app", "user_id": ""})
+        assert "pk_shared_states" in found, found
 
 
 class TestKeys:

@@ -54,14 +54,17 @@ def downgrade(url: str, revision: str, **said: Any) -> None:
     command.downgrade(config(url, **said), revision)
 
 
+MADE_UP = "9999"
+
+
 def with_revision(directory: Path, body: str) -> Path:
     """A copy of the migrations with one revision more, whose upgrade does ``body``."""
     shutil.copytree(schema.migrations(), directory)
-    (directory / "versions" / "0003_made_up.py").write_text(
+    (directory / "versions" / f"{MADE_UP}_made_up.py").write_text(
         "import sqlalchemy as sa\n"
         "from alembic import op\n"
         "from session_store.backends.sql.revising import own, schema\n"
-        f"revision, down_revision = '0003', {schema.HEAD!r}\n"
+        f"revision, down_revision = {MADE_UP!r}, {schema.HEAD!r}\n"
         f"def upgrade():\n    {body}\n"
         "def downgrade():\n    pass\n"
     )

@@ -22,7 +22,7 @@ from session_store.backends.sql.postgres_url import PostgresUrl
 from session_store.errors import SchemaError, StoreUnavailableError
 from session_store.testing.given import change, create, load, messages
 from tests.backends.processes import exit_code, forked
-from tests.migrations.support import catalog, revision_in, upgrade, with_revision
+from tests.migrations.support import MADE_UP, catalog, revision_in, upgrade, with_revision
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import PostgresServer
 
@@ -104,7 +104,7 @@ def test_readers_wait_no_longer_than_the_lock_timeout(postgres_url: str, tmp_pat
         done.result(timeout=30)
     assert 1 < max(waits) < 2.5
     assert sorted(waits)[len(waits) // 2] < 0.1
-    assert revision_in(postgres_url) == "0003"
+    assert revision_in(postgres_url) == MADE_UP
 
 
 def test_a_reader_that_never_ends_is_reported(postgres_url: str, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_deadlines_for_applications_do_not_end_a_migration(
         "op.execute('SELECT pg_sleep(0.3)'); import time; time.sleep(0.3); op.execute('SELECT 1')"
     )
     upgrade(postgres_url, revisions=with_revision(tmp_path / "newer", slow))
-    assert revision_in(postgres_url) == "0003"
+    assert revision_in(postgres_url) == MADE_UP
 
 
 def test_an_index_can_be_built_while_another_process_waits_to_migrate(

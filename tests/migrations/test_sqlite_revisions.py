@@ -116,7 +116,7 @@ class TestRevisions:
 
     def test_a_failing_one_leaves_nothing(self, tmp_path: Path, path: Path) -> None:
         shutil.copytree(schema.migrations(), tmp_path / "migrations")
-        (tmp_path / "migrations" / "versions" / "0003_failing.py").write_text(FAILING)
+        (tmp_path / "migrations" / "versions" / "9999_failing.py").write_text(FAILING)
         with open_sqlite(path) as store:
             create(store, history=["kept"])
         before = definitions(path)
@@ -147,7 +147,7 @@ def revision_of(path: Path) -> str | None:
 
 FAILING = """
 from alembic import op
-revision, down_revision = "0003", "0002"
+revision, down_revision = "9999", "0003"
 def upgrade():
     op.drop_table("session_entries")
     op.execute("DELETE FROM sessions")

@@ -165,8 +165,8 @@ class SessionRow(Base):
         ),
         Index(
             "ix_sessions_user",
+            "user_id",  # first, because an application's name alone is asked of the other indexes
             "app_name",
-            "user_id",
             "updated_at",
             info={"purpose": "Sessions of a user"},
         ),
