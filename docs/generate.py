@@ -20,6 +20,7 @@ from session_store.entrypoints.target import NOWHERE
 
 POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 SQLITE: Dialect = sqlite.dialect()
+DIALECTS = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 DOCS = Path(__file__).parent
 PAGE = DOCS / "schema.md"
 
@@ -100,8 +101,10 @@ def _indexes(table: Table) -> Iterator[str]:
         columns = ", ".join(column.name for column in each.columns)
         purpose = each.info.get("purpose", "A row by its primary key")
         where = each.dialect_kwargs.get("postgresql_where")
+        dialect = each.info.get("dialect", "")
         include = each.dialect_kwargs.get("postgresql_include")
-        more = "" if where is None else f" where {where}"
+        more = f" (on {DIALECTS[dialect]})" if dialect else ""
+        more += "" if where is None else f" where {where}"
         more += f"; on PostgreSQL with {', '.join(include)}" if include else ""
         yield f"| `{each.name}` | {columns}{more} | {purpose} |"
 

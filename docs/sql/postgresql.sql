@@ -63,7 +63,7 @@ COMMENT ON COLUMN sessions.agent_states IS 'JSON object: one document for each a
 
 CREATE INDEX ix_sessions_created_at ON sessions (created_at) INCLUDE (status);
 
-CREATE INDEX ix_sessions_updated_at ON sessions (updated_at, status, expires_at, created_at, app_name);
+CREATE INDEX ix_sessions_updated_at ON sessions (updated_at, app_name);
 
 CREATE INDEX ix_sessions_user ON sessions (app_name, user_id, updated_at);
 

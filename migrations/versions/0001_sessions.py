@@ -170,9 +170,8 @@ def _create_sessions() -> None:
         schema=schema(),
     )
     _create_index("ix_sessions_created_at", "created_at", include=["status"])
-    _create_index(
-        "ix_sessions_updated_at", "updated_at", "status", "expires_at", "created_at", "app_name"
-    )
+    rest = ("status", "expires_at", "created_at") if on_sqlite() else ()
+    _create_index("ix_sessions_updated_at", "updated_at", *rest, "app_name")
     _create_index("ix_sessions_user", "app_name", "user_id", "updated_at")
     where = sa.text("expires_at IS NOT NULL")
     _create_index("ix_sessions_expires_at", "expires_at", where=where)

@@ -130,6 +130,15 @@ class TestCounts:
         assert "Index Only Scan" in found, found
         assert "Seq Scan" not in found
 
+    @pytest.mark.parametrize("conditions", [{}, {"app_name": "other"}, {"status": "running"}])
+    @pytest.mark.parametrize("cutoffs", [{}, EXPIRING])
+    def test_counting_reads_an_index_and_no_table(
+        self, plan: Any, dialect: PostgresDialect, conditions: Any, cutoffs: Any
+    ) -> None:
+        query = checked_filter(Query(**conditions))
+        found = plan(*statements.count(query, at(**cutoffs), dialect))
+        assert "Seq Scan" not in found, found
+
     def test_a_users_sessions_are_counted_by_the_index_of_users(
         self, plan: Any, dialect: PostgresDialect
     ) -> None:

@@ -36,6 +36,8 @@ def named_tables(names: Names, dialect: str) -> MetaData:
             **table.dialect_kwargs,
         )
         for index in table.indexes:
+            if index.info.get("dialect", dialect) != dialect:
+                continue
             columns = (copy.columns[column.name] for column in index.columns)
             Index(f"{names.prefix}{index.name}", *columns, **index.dialect_kwargs)
     return copies

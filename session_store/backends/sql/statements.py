@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container
 from typing import Any, Final, NamedTuple
 
 from session_store.backends.sql.dialect import Dialect
@@ -122,9 +122,14 @@ def select(
 
 
 def count(query: Filter, at: Moment, dialect: Dialect) -> Statement:
-    """How many live sessions match."""
-    where, values = _matching(query, at, dialect)
-    return Statement(f"SELECT count(*) FROM sessions WHERE {where}", values)
+    """How many live sessions match: all that do, less the expired, as in ``stats``."""
+    conditions, values = _conditions(query, dialect)
+    times = _times(at, dialect)
+    parts = [conditions, *([*conditions, end] for end in _expired(times))]
+    counts = [
+        f"(SELECT count(*) FROM sessions WHERE {' AND '.join(part) or 'true'})" for part in parts
+    ]
+    return Statement(f"SELECT {' - '.join(counts)}", values | times)
 
 
 def stats(at: Moment, dialect: Dialect) -> Statement:
@@ -134,8 +139,7 @@ def stats(at: Moment, dialect: Dialect) -> Statement:
     most of the table, and PostgreSQL would read all of that.
     """
     times = _times(at, dialect)
-    ways = [end for name, end in _ENDS.items() if name in times]
-    expired = " UNION ALL ".join(map(_counted, _apart(ways)))
+    expired = " UNION ALL ".join(_counted(f" WHERE {end}") for end in _expired(times))
     return Statement(
         "SELECT stored.n, stored.n - CAST(expired.n AS BIGINT), "
         "stored.running - CAST(expired.running AS BIGINT) "
@@ -158,12 +162,10 @@ _ENDS: Final = {
 """The ways in which the time of a session is over; last the one that may be unknown."""
 
 
-def _apart(conditions: Sequence[str]) -> list[str]:
-    """Each without those before it, so that no session meets two."""
-    return [
-        " AND NOT ".join((f" WHERE {condition}", *conditions[:n]))
-        for n, condition in enumerate(conditions)
-    ]
+def _expired(times: Container[str]) -> list[str]:
+    """Conditions of which an expired session meets one: each way apart from those before it."""
+    ways = [end for name, end in _ENDS.items() if name in times]
+    return [" AND NOT ".join((end, *ways[:n])) for n, end in enumerate(ways)]
 
 
 def remove_expired(at: Moment, dialect: Dialect) -> list[Statement]:
@@ -187,9 +189,15 @@ def _remove(end: str, skip_locked: str) -> str:
 
 
 def _matching(query: Filter, at: Moment, dialect: Dialect) -> tuple[str, dict[str, Any]]:
-    where, values = _alive(at, query.order_by, dialect)
-    conditions = [where, *_identities(query), *_ranges(query)]
-    values |= {name: getattr(query, name) for name in ("app_name", "user_id", "session_id")}
+    conditions, values = _conditions(query, dialect)
+    where, times = _alive(at, query.order_by, dialect)
+    return " AND ".join((where, *conditions)), values | times
+
+
+def _conditions(query: Filter, dialect: Dialect) -> tuple[list[str], dict[str, Any]]:
+    """Those of the query itself, whether the session lives or not."""
+    conditions = [*_identities(query), *_ranges(query)]
+    values = {name: getattr(query, name) for name in ("app_name", "user_id", "session_id")}
     values |= {name: dialect.time(getattr(query, name)) for name in _RANGES}
     if query.statuses:
         names = {f"status_{n}": status for n, status in enumerate(query.statuses)}
@@ -199,7 +207,7 @@ def _matching(query: Filter, at: Moment, dialect: Dialect) -> tuple[str, dict[st
         condition, labels = dialect.labels(query.metadata)
         conditions.append(condition)
         values |= labels
-    return " AND ".join(conditions), values
+    return conditions, values
 
 
 def _identities(query: Filter) -> list[str]:
