@@ -127,6 +127,8 @@ def test_each_table_is_created_with_its_constraints_and_indexes(
     for constraint in table.constraints:
         assert f"CONSTRAINT {constraint.name} " in create
     for index in table.indexes:
+        if index.info.get("dialect") == "sqlite":
+            continue
         columns = ", ".join(index.columns.keys())
         assert any(f"INDEX {index.name} ON {table.name} ({columns})" in each for each in ddl)
 
