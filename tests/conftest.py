@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from session_store.backends.memory import MemoryRepository
 from session_store.repository import SessionRepository
 from session_store.testing import Reopen
 from tests.servers.postgres import PostgresServer
-from tests.servers.stores import PostgresStore
+from tests.servers.stores import PostgresStore, reopening
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -89,10 +88,5 @@ def reopen(backend: Backend, tmp_path: Path) -> Iterator[Reopen]:
     """Closes a ``repository`` and opens its store again."""
     if not backend.durable:
         pytest.skip("what is in memory ends when it is closed")
-    with ExitStack() as stack:
-
-        def close_and_open(repository: SessionRepository) -> SessionRepository:
-            repository.close()
-            return stack.enter_context(backend.open_in(tmp_path))
-
-        yield close_and_open
+    with reopening(lambda: backend.open_in(tmp_path)) as reopen:
+        yield reopen

@@ -23,7 +23,7 @@ from session_store.errors import (
     StoreUnavailableError,
 )
 from session_store.session import SessionKey
-from session_store.testing import RepositoryContract
+from session_store.testing import Reopen, RepositoryContract
 from session_store.testing.given import (
     KEY,
     NOW,
@@ -40,7 +40,7 @@ from session_store.testing.given import (
 )
 from session_store.testing.oddities import VALUES
 from tests.backends.processes import exit_code, forked
-from tests.servers.stores import PostgresStore, upgrade
+from tests.servers.stores import PostgresStore, reopening, upgrade
 
 SECRET = "a word that nobody may read"
 
@@ -124,6 +124,9 @@ class TestConnections:
         with store._runner.pool.connection() as own:
             for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
                 assert own.execute(f"SHOW {name}").fetchone() == ("27s",)
+            given = own.info.get_parameters()
+            wanted = {"connect_timeout": "10", "tcp_user_timeout": "30000", "keepalives_idle": "30"}
+            assert given | wanted == given
 
     def test_what_the_url_says_comes_first(self, url: str) -> None:
         address = f"{url}?application_name=mine&options=-c%20statement_timeout%3D5s"
@@ -273,6 +276,11 @@ class TestContractOnAnEngine(RepositoryContract):
     def repository(self, engine: Engine) -> Iterator[SqlRepository]:
         with open_engine(engine) as store:
             yield store
+
+    @pytest.fixture
+    def reopen(self, engine: Engine) -> Iterator[Reopen]:
+        with reopening(lambda: open_engine(engine)) as reopen:
+            yield reopen
 
 
 class TestForks:

@@ -25,7 +25,7 @@ from session_store.errors import (
     StoreUnavailableError,
 )
 from session_store.session import SessionKey
-from session_store.testing import RepositoryContract
+from session_store.testing import Reopen, RepositoryContract
 from session_store.testing.given import (
     KEY,
     OTHERS,
@@ -42,7 +42,7 @@ from session_store.testing.given import (
 )
 from tests.backends.processes import exit_code, forked
 from tests.servers.pgbouncer import PgBouncer
-from tests.servers.stores import PostgresStore
+from tests.servers.stores import PostgresStore, reopening
 
 PROCESSES = 8
 EXPIRING = at(100, idle_cutoff=50)
@@ -238,9 +238,16 @@ class TestContractBehindPgBouncer(RepositoryContract):
         self, pgbouncer: PgBouncer, postgres_store: PostgresStore, tmp_path: Path
     ) -> Iterator[SqlRepository]:
         postgres_store.begin(tmp_path)
-        address = pgbouncer.reroute(postgres_store.url)
-        with open_postgres(address, transaction_pooler=True, pool_size=8) as store:
+        with self.opened(pgbouncer, postgres_store) as store:
             yield store
+
+    @pytest.fixture
+    def reopen(self, pgbouncer: PgBouncer, postgres_store: PostgresStore) -> Iterator[Reopen]:
+        with reopening(lambda: self.opened(pgbouncer, postgres_store)) as reopen:
+            yield reopen
+
+    def opened(self, pgbouncer: PgBouncer, store: PostgresStore) -> SqlRepository:
+        return open_postgres(pgbouncer.reroute(store.url), transaction_pooler=True, pool_size=8)
 
 
 class TestPgBouncer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from alembic import command
 from session_store.backends.sql import schema as migrations
 from session_store.backends.sql.postgres import open_postgres
 from session_store.backends.sql.repository import SqlRepository
+from session_store.repository import SessionRepository
+from session_store.testing import Reopen
 
 
 class PostgresStore:
@@ -33,6 +37,18 @@ class PostgresStore:
                 connection.execute("DELETE FROM sessions")
                 connection.execute("DELETE FROM shared_states")
             self._directory = directory
+
+
+@contextmanager
+def reopening(opened: Callable[[], SessionRepository]) -> Iterator[Reopen]:
+    """A ``reopen`` for the contract; what it opens is closed in the end."""
+    with ExitStack() as stack:
+
+        def close_and_open(repository: SessionRepository) -> SessionRepository:
+            repository.close()
+            return stack.enter_context(opened())
+
+        yield close_and_open
 
 
 def upgrade(url: str, revision: str = "head", *, schema: str = "", table_prefix: str = "") -> None:
