@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -145,16 +146,64 @@ class TestLostAnswers:
         change(behind, state={"n": 1})
         assert load(behind).version == 3
 
-    def test_a_server_that_does_not_know_is_an_error_that_says_so(
+    def test_where_nobody_knows_entries_are_written_again_under_their_ids(
         self, behind: SqlRepository, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(postgres, "_outcome", lambda *_: "")
+        monkeypatch.setattr(postgres, "_outcome", lambda *_: "unknown")
+        create(behind)
+        for cut in (proxy.cut_after_commit, proxy.cut_before_commit):
+            cut()
+            change(behind, entries=messages(cut.__name__))
+        assert ids(load(behind)) == ["cut_after_commit", "cut_before_commit"]
+
+    def test_where_nobody_knows_anything_else_is_an_error_that_says_so(
+        self, behind: SqlRepository, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(postgres, "_outcome", lambda *_: "unknown")
+        create(behind)
+        for cut in (proxy.cut_after_commit, proxy.cut_before_commit):
+            cut()
+            with pytest.raises(OutcomeUnknownError, match="entry_id"):
+                change(behind, state={"n": 1})
+        assert load(behind).version == 2
+
+    def test_a_second_try_that_fails_does_not_say_that_nothing_is_there(
+        self, behind: SqlRepository, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> str:
+            proxy.refuse()
+            return "unknown"
+
+        monkeypatch.setattr(postgres, "_outcome", refuse)
         create(behind)
         proxy.cut_after_commit()
-        with pytest.raises(OutcomeUnknownError, match="entry_id"):
+        with pytest.raises(OutcomeUnknownError):
             change(behind, entries=messages("a"))
-        change(behind, entries=messages("a"))
+        proxy.heal()
         assert ids(load(behind)) == ["a"]
+
+    def test_a_server_that_crashed_is_not_believed(
+        self, store: SqlRepository, url: str, own_postgres_server: PostgresServer
+    ) -> None:
+        """It gives the number of a transaction away again, if that came to nothing."""
+        dialect = cast("PostgresDialect", store._dialect)
+        create(store)
+        with store._runner.pool.connection() as connection:
+            mark = dialect.begin_writing(connection)
+            ((xid, _),) = mark.fetchall()
+            mark.scroll(0, mode="absolute")
+            own_postgres_server.restart("immediate")
+        with psycopg.connect(url, autocommit=True) as other:
+            status = ""
+            while status != "committed":
+                other.execute("UPDATE sessions SET version = version")
+                try:
+                    query = "SELECT pg_xact_status(CAST(%s AS xid8))"
+                    status = other.execute(query, (xid,)).fetchall()[0][0]
+                except psycopg.DataError:
+                    continue  # that number is still to come
+        lost = psycopg.OperationalError("lost")
+        assert dialect.is_committed(lost, mark, store._runner.pool) is None
 
 
 def test_the_driver_logs_nothing_of_it(

@@ -56,8 +56,11 @@ class Dialect(ABC):
     def begin_writing(self, connection: Any) -> Any:
         """Begin a transaction that writes; the mark by which ``is_committed`` knows it again."""
 
-    def is_committed(self, error: Exception, mark: Any, pool: Pool) -> bool:
-        """After COMMIT failed with ``error``: whether it took effect; raises when nobody knows."""
+    def is_committed(self, error: Exception, mark: Any, pool: Pool) -> bool | None:
+        """After COMMIT failed with ``error``: whether it took effect; ``None`` when nobody knows.
+
+        Raises when nobody can know, and to do it again would not help.
+        """
         raise self.translated(error, committing=True) from None
 
     def attempts(self, error: Exception) -> int:

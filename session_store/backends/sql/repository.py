@@ -46,7 +46,7 @@ class SqlRepository(SessionRepository):
             self._lock_in_order(run, operations)
             return tuple([self._carry_out(run, operation) for operation in operations])
 
-        return self._runner.write(carry_out)
+        return self._runner.write(carry_out, repeatable=all(map(_is_recognised, operations)))
 
     def fetch(
         self, key: SessionKey, window: Window
@@ -217,6 +217,11 @@ class SqlRepository(SessionRepository):
             EntryRecord(seq, entry_id, kind, payload, to_time(created_at, "created_at"), version)
             for seq, entry_id, kind, payload, created_at, version in rows
         ]
+
+
+def _is_recognised(operation: Operation) -> bool:
+    """Whether a repetition is known as one, and answered as the first time."""
+    return isinstance(operation, Apply) and bool(operation.entry_ids)
 
 
 def _find(operation: Operation) -> str:

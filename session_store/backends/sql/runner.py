@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from session_store.backends.sql import forks
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.pool import Pool
-from session_store.errors import StoreUnavailableError
+from session_store.errors import OutcomeUnknownError, StoreUnavailableError
 
 T = TypeVar("T")
 
@@ -55,6 +55,10 @@ class Statements:
         self._dialect.execute_many(self.connection, text, rows)
 
 
+class _UndecidedError(Exception):
+    """A transaction was committed or not; nobody can say."""
+
+
 Work: TypeAlias = Callable[[Statements], T]
 """What is done with statements. It may be called again, when nothing of the first time is left."""
 
@@ -79,10 +83,19 @@ class Runner:
         """Do work in a transaction that sees one moment of the store."""
         return self._tried(lambda: self._read(work))
 
-    def write(self, work: Work[T]) -> T:
-        """Do work in a transaction that any exception rolls back; durable on return."""
+    def write(self, work: Work[T], *, repeatable: bool = False) -> T:
+        """Do work in a transaction that any exception rolls back; durable on return.
+
+        ``repeatable``: done twice it is the same as once, and so it is done again when nobody knows
+        whether it was committed. Otherwise ``OutcomeUnknownError`` says that.
+        """
         with self._turn():
-            return self._tried(lambda: self._written(work))
+            try:
+                return self._tried(lambda: self._written(work))
+            except _UndecidedError:
+                if not repeatable:
+                    raise self._unknown() from None
+        return self._written_again(work)
 
     def size_bytes(self) -> int:
         return self.ask(lambda run: self.dialect.size_bytes(run.connection))
@@ -132,9 +145,22 @@ class Runner:
                     raise
                 connection.close()  # not used again
                 failure = error
-        if failure and not self.dialect.is_committed(failure, mark, self.pool):
-            raise failure
-        return result
+        if failure is None or (outcome := self.dialect.is_committed(failure, mark, self.pool)):
+            return result
+        raise _UndecidedError if outcome is None else failure
+
+    def _written_again(self, work: Work[T]) -> T:
+        """After a time that may have been: to fail now does not mean that nothing is there."""
+        try:
+            return self.write(work)
+        except StoreUnavailableError:
+            raise self._unknown() from None
+
+    def _unknown(self) -> OutcomeUnknownError:
+        return OutcomeUnknownError(
+            "the connection was lost while a write was committed: load the session to see whether "
+            "it is there, or repeat it under the same entry_id"
+        )
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
