@@ -165,7 +165,7 @@ class SessionRow(Base):
             info={"purpose": UPDATED_PURPOSE, "dialect": "postgresql"},
         ).ddl_if(callable_=_is_not_sqlite),
         # Holds all that lists and counts ask before they need a row. SQLite, 1,000,000 sessions:
-        # statistics take 65 to 80 ms, without the last columns 1.6 s. An index on (status,
+        # statistics take 90 to 150 ms, without the last columns 1.6 s. An index on (status,
         # updated_at) beside a plain one counts as fast, but would be one more that moves.
         Index(
             "ix_sessions_updated_at",
