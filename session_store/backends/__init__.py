@@ -45,6 +45,7 @@ def open_repository(place: str | os.PathLike[str] | Engine, **options: Any) -> S
     """
     if isinstance(place, str | os.PathLike):
         return open_storage(storage_of(place), **options)
+    _need_driver()
     from session_store.backends.sql.postgres import open_engine
 
     return open_engine(place, **options)
@@ -127,15 +128,20 @@ def _open_sqlite(storage: Storage, **options: Any) -> SessionRepository:
 
 
 def _open_postgresql(storage: Storage, **options: Any) -> SessionRepository:
+    if storage.url is None:
+        raise SettingsError(f"PostgreSQL needs a URL: {FORMS}")
+    _need_driver()
+    from session_store.backends.sql.postgres import open_postgres
+
+    return open_postgres(storage.url, **options)
+
+
+def _need_driver() -> None:
+    """``SettingsError`` says what to install."""
     try:
         import psycopg  # noqa: F401 - looked for here, so that the error can say what is missing
     except ImportError:
         raise SettingsError(NO_DRIVER) from None
-    from session_store.backends.sql.postgres import open_postgres
-
-    if storage.url is None:
-        raise SettingsError(f"PostgreSQL needs a URL: {FORMS}")
-    return open_postgres(storage.url, **options)
 
 
 def _required(path: str | None) -> str:

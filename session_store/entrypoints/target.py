@@ -6,7 +6,7 @@ import os
 from typing import Final, NamedTuple
 
 from session_store.backends import Storage, storage_of
-from session_store.backends.sql.names import Names, checked_names
+from session_store.backends.sql.names import Names
 from session_store.errors import SettingsError
 from session_store.settings import Settings
 
@@ -38,8 +38,7 @@ def target(url: str | None, schema: str | None = None, prefix: str | None = None
     settings = Settings.load(environ={**os.environ, **overrides})
     storage = _database(settings.storage)
     if storage.type == "postgresql":
-        names = checked_names(settings.postgres_schema, settings.postgres_table_prefix)
-        return Target(storage, names)
+        return Target(storage, Names(settings.postgres_schema, settings.postgres_table_prefix))
     if schema or prefix:
         raise SettingsError("a schema and a table prefix are for PostgreSQL; leave them out")
     return Target(storage, Names())

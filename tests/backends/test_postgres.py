@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -40,21 +39,9 @@ from session_store.testing.given import (
 )
 from session_store.testing.oddities import VALUES
 from tests.backends.processes import exit_code, forked
-from tests.servers.stores import PostgresStore, reopening, upgrade
+from tests.servers.stores import reopening, upgrade
 
 SECRET = "a word that nobody may read"
-
-
-@pytest.fixture
-def store(postgres_store: PostgresStore, tmp_path: Path) -> Iterator[SqlRepository]:
-    with postgres_store.open_in(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def url(postgres_store: PostgresStore, tmp_path: Path) -> str:
-    postgres_store.begin(tmp_path)
-    return postgres_store.url
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import cast
 
 import psycopg
@@ -41,22 +40,8 @@ from session_store.testing.given import (
 )
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
-from tests.servers.stores import PostgresStore
 
 DEADLINE = 2.0
-
-
-@pytest.fixture
-def url(postgres_store: PostgresStore, tmp_path: Path) -> str:
-    postgres_store.begin(tmp_path)
-    return postgres_store.url
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[SqlRepository]:
-    """Straight to the server."""
-    with open_postgres(url) as opened:
-        yield opened
 
 
 @pytest.fixture

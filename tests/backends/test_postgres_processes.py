@@ -48,18 +48,6 @@ PROCESSES = 8
 EXPIRING = at(100, idle_cutoff=50)
 
 
-@pytest.fixture
-def url(postgres_store: PostgresStore, tmp_path: Path) -> str:
-    postgres_store.begin(tmp_path)
-    return postgres_store.url
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[SqlRepository]:
-    with open_postgres(url) as opened:
-        yield opened
-
-
 def in_processes(
     url: str, work: Callable[[SqlRepository, int], object], number: int = PROCESSES
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +136,14 @@ def test_every_form_that_errors_name_can_be_used() -> None:
 def test_options_are_those_of_the_back_end() -> None:
     with pytest.raises(TypeError, match="unheard_of"):
         open_repository("memory://", unheard_of=1)
+
+
+@pytest.mark.parametrize("place", ["'postgresql://u:secret@127.0.0.1:1/d'", "object()"])
+def test_a_missing_driver_is_named_with_what_to_install(place: str) -> None:
+    """As where only memory, files and SQLite are installed."""
+    code = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        f"from session_store import open_repository\nopen_repository({place})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith('pip install "session-store[postgres]"')

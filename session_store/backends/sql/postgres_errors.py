@@ -16,8 +16,6 @@ from session_store.errors import (
     StoreUnavailableError,
 )
 
-UNIQUE: Final = "23505"
-
 
 class UnreachableError(psycopg.OperationalError):
     """No connection came about."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from session_store.errors import SettingsError
 
@@ -57,11 +57,6 @@ class PostgresUrl:
 
     def __hash__(self) -> int:
         return hash(self.conninfo)
-
-    @property
-    def database(self) -> str:
-        """Its name in the URL's path; empty where libpq's defaults name it."""
-        return unquote(self.shown.rpartition("/")[2])
 
 
 def _split(url: str) -> SplitResult:
