@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json, to_json
@@ -25,20 +27,30 @@ MAX_ID_BYTES: Final = 255
 MAX_KIND_BYTES: Final = 64
 MAX_LABEL_BYTES: Final = 1024
 
+parsed: Final[Callable[[str | bytes], Any]] = partial(from_json, allow_inf_nan=False)
+"""``decode``, for loops in which its call would count: ``ValueError`` says that it is no JSON."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]").search
+
 
 def encode(value: Any, path: str) -> str:
     """The compact JSON text of a payload; ``InvalidValueError`` names what no back end may keep."""
     return _encode(value, path, depth=0, limit=MAX_PAYLOAD_BYTES)
 
 
-def encode_document(value: Any, path: str) -> str:
-    """Like ``encode``, for a document: a JSON object.
+def encode_document(value: Any, path: str, depth: int = 0) -> str:
+    """Like ``encode``, for a document: a JSON object, or one ``depth`` levels down in another.
 
     Its bounds are tighter, so that a checkpoint of three documents is itself a legal payload.
     """
     if not isinstance(value, dict):
         raise InvalidValueError(path, f"must be a JSON object, not {type(value).__name__}")
-    return _encode(value, path, depth=2, limit=MAX_DOCUMENT_BYTES)
+    return _encode(value, path, depth + 2, limit=MAX_DOCUMENT_BYTES)
+
+
+def encode_merged(value: Any, path: str) -> str:
+    """Like ``encode_document``, for a document of parts that were checked before: its size only."""
+    return _sized(value, path, MAX_DOCUMENT_BYTES)
 
 
 def encode_agents(value: Any, path: str) -> str:
@@ -62,7 +74,7 @@ def encode_label(value: str | None, path: str) -> str:
 def decode(text: str | bytes, place: str) -> Any:
     """The value of a JSON text that ``encode`` wrote; anything else is ``CorruptStoreError``."""
     try:
-        return from_json(text, allow_inf_nan=False)
+        return parsed(text)
     except ValueError as error:
         raise CorruptStoreError(f"{place} holds no valid JSON: {error}") from None
 
@@ -73,7 +85,7 @@ def identifier(value: Any, path: str, limit: int = MAX_ID_BYTES) -> str:
         raise InvalidValueError(path, f"must be a string, not {type(value).__name__}")
     if not value or _byte_length(value, path) > limit:
         raise InvalidValueError(path, f"must have 1 to {limit} bytes")
-    if any(character < " " or character == "\x7f" for character in value):
+    if _CONTROL(value):
         raise InvalidValueError(path, "must not hold control characters")
     return str.__str__(value)  # str(value) of a (str, Enum) is the member's name
 
@@ -95,10 +107,11 @@ def encode_time(value: datetime) -> str:
     return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def decode_time(text: str, place: str) -> datetime:
+def decode_time(text: Any, place: str) -> datetime:
     """The time that ``encode_time`` wrote."""
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        time = datetime.fromisoformat(text)
+        return time if time.tzinfo is UTC else time.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise CorruptStoreError(f"{place} holds no valid time") from None
 
@@ -124,6 +137,10 @@ def _encode(value: Any, path: str, depth: int, limit: int) -> str:
         _check(value, depth, _Budget(limit))
     except _RefusedError as refused:
         raise InvalidValueError(path + refused.path, refused.problem) from None
+    return _sized(value, path, limit)
+
+
+def _sized(value: Any, path: str, limit: int) -> str:
     data = to_json(value)
     if len(data) > limit:
         raise InvalidValueError(path, f"has {len(data):,} bytes of JSON; the limit is {limit:,}")

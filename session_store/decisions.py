@@ -21,7 +21,7 @@ from session_store.errors import (
     StaleSessionError,
 )
 from session_store.operations import Apply, Create, Delete, Edit, EncodedEntry, Operation
-from session_store.records import EntryRecord, SessionRecord, to_entry
+from session_store.records import EntryRecord, SessionRecord, to_applied
 from session_store.session import (
     CHECKPOINT,
     REMOVED,
@@ -80,6 +80,13 @@ def decide(
             if current is None or not alive:
                 raise SessionNotFoundError(operation.key)
             return _applied(operation, current, known, shared or {})
+
+
+def appended(operation: Apply, status: str, version: int, seq: int) -> tuple[Applied, EntryRecord]:
+    """The answer to a turn that left its session so, and the entry that it appended."""
+    (entry,), now = operation.entries, operation.at.now
+    record = EntryRecord(seq, *entry, created_at=now, version=version)
+    return to_applied(operation.key, status, version, now, (record,)), record
 
 
 def _created(operation: Create, *, exists: bool) -> Decision:
@@ -188,7 +195,7 @@ def _edited(operation: Apply, record: SessionRecord) -> SessionRecord:
 def _merged(text: str, edit: Edit, name: str) -> str:
     if not edit:
         return text
-    return codec.encode_document(edit.merged(codec.decode(text, name)), name)
+    return codec.encode_merged(edit.merged(codec.decode(text, name)), name)
 
 
 def _merged_agents(text: str, edits: Sequence[tuple[str, Edit]]) -> str:
@@ -197,7 +204,7 @@ def _merged_agents(text: str, edits: Sequence[tuple[str, Edit]]) -> str:
     agents: dict[str, dict[str, Any]] = codec.decode(text, "agent_states")
     for name, edit in edits:
         agents[name] = edit.merged(agents.get(name, {}))
-    return codec.encode_document(agents, "agent_states")
+    return codec.encode_merged(agents, "agent_states")
 
 
 def _next_status(operation: Apply, record: SessionRecord) -> Status:
@@ -258,10 +265,4 @@ def _shared(operation: Apply, stored: Mapping[SharedScope, str]) -> dict[SharedS
 
 
 def _answer(record: SessionRecord, entries: Sequence[EntryRecord] = ()) -> Applied:
-    return Applied(
-        key=record.key,
-        status=Status(record.status),
-        version=record.version,
-        updated_at=record.updated_at,
-        entries=tuple(map(to_entry, entries)),
-    )
+    return to_applied(record.key, record.status, record.version, record.updated_at, entries)

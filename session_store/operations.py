@@ -127,6 +127,18 @@ class Apply:
         return (*(entry.entry_id for entry in self.entries), *made)
 
     @property
+    def is_turn(self) -> bool:
+        """Whether this appends one entry, and does nothing else."""
+        return len(self.entries) == 1 and not (
+            self.needs_documents
+            or self.app_state
+            or self.user_state
+            or self.status
+            or self.expires_at
+            or self.rewind_to is not None
+        )
+
+    @property
     def needs_documents(self) -> bool:
         """Whether the session's documents must be read to carry this out."""
         return bool(
@@ -211,7 +223,7 @@ def _expires_at(changes: Changes) -> datetime | Literal[Removed.REMOVED] | None:
     return codec.utc(changes.expires_at, "expires_at")
 
 
-def _edit(patch: Patch, path: str) -> Edit:
+def _edit(patch: Patch, path: str, depth: int = 0) -> Edit:
     if not isinstance(patch, Mapping):
         raise InvalidValueError(path, f"must be a mapping of keys, not {type(patch).__name__}")
     if not patch:
@@ -219,12 +231,12 @@ def _edit(patch: Patch, path: str) -> Edit:
     values = {key: value for key, value in patch.items() if value is not REMOVED}
     removed = tuple(key for key, value in patch.items() if value is REMOVED)
     codec.encode_document(dict.fromkeys(removed), path)  # keys are checked, wanted or not
-    return Edit(codec.encode_document(values, path), removed)
+    return Edit(codec.encode_document(values, path, depth), removed)
 
 
 def _agent_edits(patches: Mapping[str, Patch]) -> tuple[tuple[str, Edit], ...]:
     return tuple(
-        (codec.identifier(name, "agent_name"), _edit(patch, f"agent_states.{name}"))
+        (codec.identifier(name, "agent_name"), _edit(patch, f"agent_states.{name}", depth=1))
         for name, patch in patches.items()
     )
 

@@ -25,9 +25,10 @@ from session_store.backends.sql.names import Names
 from session_store.backends.sql.postgres import PostgresDialect
 from session_store.backends.sql.statements import Statement
 from session_store.backends.sql.tables import Base
-from session_store.operations import Moment
+from session_store.operations import Moment, checked_apply
 from session_store.queries import Filter, Position, Window
-from session_store.testing.given import KEY, NOW
+from session_store.session import Changes
+from session_store.testing.given import KEY, NOW, messages
 
 POSTGRES = PostgresDialect("nowhere", Names(), 1.0, local=False)
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
@@ -63,6 +64,10 @@ def built() -> Iterator[Statement]:
         yield sql.known_entries(KEY, ids, POSTGRES)
     for window in WINDOWS:
         yield sql.history(KEY, window)
+        yield sql.load(KEY, window)
+    for at, version in product(MOMENTS, (None, 1)):
+        changes = Changes(entries=messages("a"))
+        yield sql.turn(checked_apply(KEY, changes, at, version), POSTGRES)
     for query, at in product(FILTERS, MOMENTS):
         yield sql.count(query, at, POSTGRES)
         for position, limit in product(POSITIONS, (None, 51)):

@@ -163,9 +163,31 @@ class TestLostAnswers:
         create(behind)
         proxy.cut_after_commit()
         with pytest.raises(OutcomeUnknownError):
+            change(behind, entries=messages("a", "b"))
+        proxy.heal()
+        assert ids(load(behind)) == ["a", "b"]
+
+    def test_nor_does_one_after_a_turn(
+        self, behind: SqlRepository, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which has no transaction that the server could be asked about."""
+        create(behind)
+        monkeypatch.setattr(PostgresDialect, "begin_writing", lambda *_: proxy.refuse())
+        proxy.cut_after_commit()
+        with pytest.raises(OutcomeUnknownError):
             change(behind, entries=messages("a"))
         proxy.heal()
         assert ids(load(behind)) == ["a"]
+
+    def test_without_ids_a_turn_would_be_doubled(
+        self, behind: SqlRepository, store: SqlRepository, proxy: Proxy
+    ) -> None:
+        """The check can fail: what is lost was stored."""
+        create(behind)
+        proxy.cut_after_commit()
+        change(behind, entries=messages("a"))
+        assert proxy.fired["cut_after_commit"] == 1
+        assert load(store).version == 2
 
     def test_a_server_that_crashed_is_not_believed(
         self, store: SqlRepository, url: str, own_postgres_server: PostgresServer
@@ -267,7 +289,7 @@ class TestLostConnections:
         stop = threading.Event()
 
         def write(writer: int) -> tuple[list[str], int]:
-            names = (f"{writer}-{n}" for n in range(150))
+            names = (f"{writer}-{n}" for n in range(400))
             return acknowledged(lambda name: change(store, entries=messages(name)), names)
 
         with ThreadPoolExecutor(5) as threads:

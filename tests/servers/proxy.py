@@ -19,17 +19,19 @@ from tests.servers.postgres import rerouted
 
 Fault = Literal["cut_before_commit", "cut_after_commit", "swallow", "refuse"]
 
-# A query, or one that is prepared, with its length and name before it.
-_COMMIT = re.compile(rb"(Q.{4}|P.{4}[^\0]*\0)COMMIT[\0; ]", re.DOTALL)
+# A query, or one that is prepared, with its length and name before it. A turn is its own COMMIT.
+_COMMIT = re.compile(rb"(Q.{4}|P.{4}[^\0]*\0)(COMMIT[\0; ]|\nWITH head)", re.DOTALL)
 _NO_TRANSACTION = b"Z\0\0\0\5I"  # ends the server's answer to a COMMIT, be it an error
 
 
 class Proxy:
-    """Passes everything on, until a fault is switched on; ``fired`` counts what each has hit."""
+    """Passes everything on, until a fault is switched on; ``fired`` counts what each has hit, and
+    ``round_trips`` how often a client, having got an answer, has sent something again."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = LOOPBACK, free_port()
         self.fired: Counter[Fault] = Counter()
+        self.round_trips = 0
         self._server = (host, port)
         self._fault: Fault | None = None
         self._times = 0
@@ -148,6 +150,7 @@ class _Link:
 
     def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
         self.hit_by: set[Fault] = set()
+        self._is_answered = True
         self._proxy, self._client, self._server = proxy, client, server
         for side in (client, server):
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -173,6 +176,8 @@ class _Link:
     def _pass_on(self) -> None:
         recent = b""
         for data in self._arriving(self._client):
+            self._proxy.round_trips += self._is_answered
+            self._is_answered = False
             commits = _COMMIT.search(recent + data)
             recent = b"" if commits else (recent + data)[-32:]
             if commits and self._proxy.fires("cut_before_commit", self):
@@ -185,6 +190,7 @@ class _Link:
     def _pass_back(self) -> None:
         recent = b""
         for data in self._arriving(self._server):
+            self._is_answered = True
             if "cut_after_commit" not in self.hit_by:
                 self._client.sendall(data)
             elif _NO_TRANSACTION in recent + data:

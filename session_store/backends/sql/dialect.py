@@ -27,6 +27,11 @@ class Dialect(ABC):
     """Asks whether this transaction may remove expired sessions, or another one is at it; where
     there is one writer at a time, nobody needs to."""
 
+    is_remote: ClassVar[bool] = False
+    """Whether a statement is a round trip: then one does what two would."""
+    is_bounded: bool = True
+    """Whether a statement outside of a transaction has a deadline at the server."""
+
     one_writer: ClassVar[bool] = False
     """Whether it has one writer at a time: those of this process then queue in the process."""
 
@@ -62,6 +67,10 @@ class Dialect(ABC):
         Raises when nobody can know, and to do it again would not help.
         """
         raise self.translated(error, committing=True) from None
+
+    def is_lost(self, error: Exception) -> bool:
+        """Whether a statement outside of a transaction may or may not have been carried out."""
+        return False
 
     def attempts(self, error: Exception) -> int:
         """How many times a call is made before ``error``, which says that nothing was done, is

@@ -35,7 +35,6 @@ from session_store.backends.sql.postgres_url import PostgresUrl
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.schema import TABLES
 from session_store.errors import (
-    CorruptStoreError,
     SessionStoreError,
     SettingsError,
     StoreUnavailableError,
@@ -68,6 +67,9 @@ _OUTCOMES: Final = {"committed": True, "aborted": False, "unknown": None}
 
 _SWEEPING: Final = 0x53655374
 """The first half of the advisory lock of sweepers, "SeSt"; the second half is the store's."""
+
+_RACED: Final = ("uq_sessions_key", "uq_session_entries_entry_id")
+"""Constraints that refuse what two wrote at the same time."""
 
 _TABLE: Final = re.compile(r"\b(sessions|session_entries|shared_states)\b")
 _PARAMETER: Final = re.compile(r":(\w+)")
@@ -139,6 +141,7 @@ class PostgresDialect(Dialect):
     """
 
     driver_error = psycopg.Error
+    is_remote = True
     row_lock = " FOR UPDATE"
     skip_locked = " FOR UPDATE SKIP LOCKED"
     entry_ids = "entry_id = ANY(:entry_ids)"
@@ -146,6 +149,8 @@ class PostgresDialect(Dialect):
     def __init__(self, place: str, names: Names, patience: float, *, local: bool) -> None:
         self.place, self.names, self.patience = place, names, patience
         self._settings = _set_local(postgres_connection.settings(patience)) if local else []
+        self.is_bounded = not local
+        self._raced = {f"{names.prefix}{name}" for name in _RACED}
         store = zlib.crc32(names.of("sessions").encode()) - 2**31
         self.sweep_lock = f"SELECT pg_try_advisory_xact_lock({_SWEEPING}, {store})"
         self._text = lru_cache(maxsize=512)(self._translated_text)
@@ -215,11 +220,14 @@ class PostgresDialect(Dialect):
         return None
 
     def attempts(self, error: Exception) -> int:
-        if is_collision(error) or constraint(error) == f"{self.names.prefix}uq_sessions_key":
+        if is_collision(error) or constraint(error) in self._raced:
             return 6  # somebody was faster: look again
         if is_lost(error) and not isinstance(error, DeadlineError | UnreachableError):
             return 2
         return 1
+
+    def is_lost(self, error: Exception) -> bool:
+        return is_lost(error) and not isinstance(error, UnreachableError)
 
     def ids(self, values: Sequence[str]) -> list[str]:
         return list(values)
@@ -228,9 +236,7 @@ class PostgresDialect(Dialect):
         return value
 
     def to_time(self, value: Any, place: str) -> datetime:
-        if not isinstance(value, datetime):
-            raise CorruptStoreError(f"{place} holds no valid time")
-        return value
+        return postgres_connection.to_time(value, place)
 
     def labels(self, labels: Sequence[tuple[str, Scalar]]) -> tuple[str, dict[str, Any]]:
         """By the text of the value, which for equal values is the same: the codec wrote it."""

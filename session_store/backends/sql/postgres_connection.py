@@ -15,14 +15,14 @@ from time import monotonic
 from typing import Any, Final, Self
 
 import psycopg
-from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import Format
-from psycopg.types.string import TextLoader
+from psycopg.pq import TransactionStatus
+from psycopg.types.numeric import Int8BinaryLoader
+from psycopg.types.string import TextBinaryLoader
 
 from session_store.backends.sql.postgres_errors import DeadlineError, UnreachableError
 from session_store.backends.sql.postgres_url import PostgresUrl
-from session_store.errors import SettingsError
+from session_store.errors import CorruptStoreError, SettingsError
 
 APPLICATION_NAME: Final = "session_store"
 """What ``pg_stat_activity`` shows, unless the URL says otherwise."""
@@ -41,6 +41,11 @@ class StoreConnection(psycopg.Connection[Any]):
 
     deadline: float = 30.0
 
+    def rollback(self) -> None:
+        """Nothing, where no transaction is open; psycopg's goes a long way to find that out."""
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            super().rollback()
+
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().wait(_limited(gen, monotonic() + self.deadline), *args, **kwargs)
@@ -50,12 +55,12 @@ class StoreConnection(psycopg.Connection[Any]):
 
 
 class StoreCursor(psycopg.Cursor[Any]):
-    """Reads times in UTC, whatever the session's time zone is, and JSON as the text that it is."""
+    """Reads times as what ``to_time`` takes, and JSON as the text that it is."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         super().__init__(connection)
-        self.adapters.register_loader("json", _BinaryText)
-        self.adapters.register_loader("timestamptz", _UtcTime)
+        self.adapters.register_loader("json", TextBinaryLoader)
+        self.adapters.register_loader("timestamptz", Int8BinaryLoader)
 
     def ask(self, text: str, values: Any) -> Self:
         return self.execute(text, values, binary=True)
@@ -145,17 +150,10 @@ def _end(gen: Generator[Any, Any, Any]) -> None:
             gen.close()
 
 
-class _BinaryText(TextLoader):
-    format = Format.BINARY
-
-
-class _UtcTime(Loader):
-    """psycopg's own converts to the session's time zone, in which a time may not exist."""
-
-    format = Format.BINARY
-
-    def load(self, data: Any) -> datetime:
-        try:
-            return _ZERO + timedelta(microseconds=int.from_bytes(data, "big", signed=True))
-        except OverflowError:
-            raise psycopg.DataError("a time beyond the years 1 to 9999") from None
+def to_time(value: Any, place: str) -> datetime:
+    """The UTC time of microseconds since 2000, as which PostgreSQL sends it. psycopg's own loader
+    converts to the session's time zone, in which a time may not exist."""
+    try:
+        return _ZERO + timedelta(microseconds=value)
+    except (OverflowError, TypeError):
+        raise CorruptStoreError(f"{place} holds no valid time") from None

@@ -6,14 +6,15 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
 from session_store.backends.sql import statements as sql
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.pool import Pool
-from session_store.backends.sql.runner import Rows, Runner, Statements
-from session_store.decisions import Decision, SharedScope, decide, shared_scopes
+from session_store.backends.sql.runner import Rows, Runner, Statements, Work
+from session_store.decisions import Decision, SharedScope, appended, decide, shared_scopes
 from session_store.errors import SessionStoreError, StoreUnavailableError
 from session_store.operations import Apply, Create, Delete, Moment, Operation
 from session_store.queries import Filter, Position, StoreStats, Window
@@ -46,11 +47,18 @@ class SqlRepository(SessionRepository):
             self._lock_in_order(run, operations)
             return tuple([self._carry_out(run, operation) for operation in operations])
 
-        return self._runner.write(carry_out, repeatable=all(map(_is_recognised, operations)))
+        return self._runner.write(
+            carry_out,
+            repeatable=all(map(_is_recognised, operations)),
+            at_once=self._single_turn(operations),
+        )
 
     def fetch(
         self, key: SessionKey, window: Window
     ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+        if self._dialect.is_remote:
+            return self._loaded(key, window)
+
         def find(run: Statements) -> tuple[tuple[Any, ...] | None, list[tuple[Any, ...]]]:
             row = run.run(sql.FIND, key._asdict())
             history = None if window.last == 0 else run.run(*sql.history(key, window))
@@ -62,6 +70,17 @@ class SqlRepository(SessionRepository):
         if window.last is not None:
             rows.reverse()
         return self._record(row[1:]), self._entries(rows)
+
+    def _loaded(
+        self, key: SessionKey, window: Window
+    ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+        """Like ``fetch``, in one round trip."""
+        rows = sorted(self._rows(sql.load(key, window)), key=itemgetter(0))
+        if not rows:
+            return None
+        _, _, status, state, created_at, version, last_seq, *times, agents, metadata = rows[0]
+        head = (*key, status, version, last_seq, created_at, *times, state, agents, metadata)
+        return self._record(head), self._entries([row[:6] for row in rows[1:]])
 
     def fetch_shared(self, scope: SharedScope) -> str:
         found = self._runner.ask(lambda run: run.run(sql.SHARED, _scope(scope)).first())
@@ -123,7 +142,49 @@ class SqlRepository(SessionRepository):
 
     # Writing ------------------------------------------------------------------------------------
 
+    def _single_turn(self, operations: Sequence[Operation]) -> Work[tuple[Applied] | None] | None:
+        """A turn by itself, where it is one statement: that needs no transaction around it."""
+        if not (self._dialect.is_remote and self._dialect.is_bounded and len(operations) == 1):
+            return None
+        (operation,) = operations
+        if not (isinstance(operation, Apply) and operation.is_turn):
+            return None
+
+        def turn(run: Statements) -> tuple[Applied] | None:
+            answer = self._turn(run, operation)
+            return None if answer is None else (answer,)
+
+        return turn
+
     def _carry_out(self, run: Statements, operation: Operation) -> Applied | None:
+        """The usual first: it needs no look at what is there."""
+        if isinstance(operation, Apply) and operation.is_turn:
+            answer = self._turn(run, operation)
+        elif isinstance(operation, Create):
+            answer = self._created(run, operation)
+        else:
+            answer = None
+        return answer or self._decided(run, operation)
+
+    def _turn(self, run: Statements, operation: Apply) -> Applied | None:
+        row = run.run(*sql.turn(operation, self._dialect)).first()
+        if row is None:
+            return None
+        session, *head = row
+        answer, entry = appended(operation, *head)
+        if not self._dialect.is_remote:
+            self._append(run, session, (entry,))
+        return answer
+
+    def _created(self, run: Statements, operation: Create) -> Applied | None:
+        row = run.run(sql.INSERT_NEW, self._values(operation.record)).first()
+        if row is None:
+            return None
+        decision = decide(operation, None)
+        self._append(run, row[0], decision.entries)
+        return decision.answer
+
+    def _decided(self, run: Statements, operation: Operation) -> Applied | None:
         found = self._locked(run, _find(operation), operation.key)
         known = self._known(run, operation)
         row = found.first()
@@ -202,14 +263,12 @@ class SqlRepository(SessionRepository):
         return values | {name: self._dialect.time(values[name]) for name in _TIMES}
 
     def _record(self, row: Sequence[Any]) -> SessionRecord:
-        record = SessionRecord(*row)
         to_time = self._dialect.to_time
-        return record._replace(
-            created_at=to_time(record.created_at, "created_at"),
-            updated_at=to_time(record.updated_at, "updated_at"),
-            completed_at=record.completed_at and to_time(record.completed_at, "completed_at"),
-            expires_at=record.expires_at and to_time(record.expires_at, "expires_at"),
-        )
+        times = [
+            None if value is None else to_time(value, name)
+            for name, value in zip(_TIMES, row[6:10], strict=True)
+        ]
+        return SessionRecord(*row[:6], *times, *row[10:])
 
     def _entries(self, rows: Iterable[Sequence[Any]]) -> list[EntryRecord]:
         to_time = self._dialect.to_time

@@ -83,15 +83,19 @@ class Runner:
         """Do work in a transaction that sees one moment of the store."""
         return self._tried(lambda: self._read(work))
 
-    def write(self, work: Work[T], *, repeatable: bool = False) -> T:
+    def write(
+        self, work: Work[T], *, repeatable: bool = False, at_once: Work[T | None] | None = None
+    ) -> T:
         """Do work in a transaction that any exception rolls back; durable on return.
 
         ``repeatable``: done twice it is the same as once, and so it is done again when nobody knows
-        whether it was committed. Otherwise ``OutcomeUnknownError`` says that.
+        whether it was committed. Otherwise ``OutcomeUnknownError`` says that. ``at_once``: what may
+        do the same in one statement; if it returns ``None``, nothing of it was done.
         """
         with self._turn():
             try:
-                return self._tried(lambda: self._written(work))
+                result = None if at_once is None else self._written_at_once(at_once)
+                return self._tried(lambda: self._written(work)) if result is None else result
             except _UndecidedError:
                 if not repeatable:
                     raise self._unknown() from None
@@ -148,6 +152,16 @@ class Runner:
         if failure is None or (outcome := self.dialect.is_committed(failure, mark, self.pool)):
             return result
         raise _UndecidedError if outcome is None else failure
+
+    def _written_at_once(self, work: Work[T | None]) -> T | None:
+        try:
+            return self._asked(work)
+        except self.dialect.driver_error as error:
+            if self.dialect.is_lost(error):
+                raise _UndecidedError from None
+            if self.dialect.attempts(error) > 1:
+                return None
+            raise self.dialect.translated(error) from None
 
     def _written_again(self, work: Work[T]) -> T:
         """After a time that may have been: to fail now does not mean that nothing is there."""

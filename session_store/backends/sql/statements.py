@@ -10,7 +10,7 @@ from collections.abc import Container
 from typing import Any, Final, NamedTuple
 
 from session_store.backends.sql.dialect import Dialect
-from session_store.operations import Moment
+from session_store.operations import Apply, Moment
 from session_store.queries import Filter, Position, Window
 from session_store.session import SessionKey
 
@@ -41,6 +41,9 @@ INSERT INTO sessions ({_RECORD})
 VALUES (:app_name, :user_id, :session_id, :status, :version, :last_seq,
         :created_at, :updated_at, :completed_at, :expires_at, :state, :agent_states, :metadata)
 RETURNING id"""
+
+INSERT_NEW: Final = INSERT.replace("\nRETURNING", "\nON CONFLICT DO NOTHING\nRETURNING")
+"""No row, where something has its key."""
 
 # created_at never changes; naming it would make every write move its index entry.
 UPDATE_HEAD: Final = """
@@ -75,11 +78,41 @@ ON CONFLICT (app_name, user_id)
 DO UPDATE SET updated_at = excluded.updated_at, document = excluded.document"""
 
 
+_TURN: Final = f"""
+UPDATE sessions SET version = version + 1, last_seq = last_seq + 1, updated_at = :now,
+    status = CASE status WHEN 'created' THEN 'running' ELSE status END
+WHERE {_KEY} AND NOT EXISTS (
+    SELECT 1 FROM session_entries WHERE session = sessions.id AND entry_id = :entry_id)"""
+_TURNED: Final = "id, status, version, last_seq"
+
+
 class Statement(NamedTuple):
     """A text made for one call, and its parameters."""
 
     text: str
     values: dict[str, Any]
+
+
+def turn(operation: Apply, dialect: Dialect) -> Statement:
+    """Makes room for a turn's entry in a live session that has none of its id, and returns the row,
+    if there is one. Where a statement is a round trip, it appends the entry too."""
+    (entry,) = operation.entries
+    alive, times = _alive(operation.at, dialect)
+    values = operation.key._asdict() | entry._asdict() | times
+    head = f"{_TURN} AND {alive}"
+    if operation.expected_version is not None:
+        head += " AND version = :expected_version"
+        values["expected_version"] = operation.expected_version
+    head += f" RETURNING {_TURNED}"
+    return Statement(_joined(head) if dialect.is_remote else head, values)
+
+
+def _joined(head: str) -> str:
+    return f"""
+WITH head AS ({head}), entry AS (
+    INSERT INTO session_entries (session, seq, entry_id, kind, payload, created_at, version)
+    SELECT id, last_seq, :entry_id, :kind, CAST(:payload AS json), :now, version FROM head)
+SELECT {_TURNED} FROM head"""
 
 
 def known_entries(key: SessionKey, entry_ids: tuple[str, ...], dialect: Dialect) -> Statement:
@@ -100,6 +133,24 @@ def history(key: SessionKey, window: Window) -> Statement:
         text += " AND kind = :kind"
     text += " ORDER BY seq" if window.last is None else " ORDER BY seq DESC LIMIT :last"
     return Statement(text, key._asdict() | _bounded(window))
+
+
+_LOADED: Final = (
+    "0, app_name, status, state, created_at, version, "
+    "last_seq, updated_at, completed_at, expires_at, agent_states, metadata"
+)
+
+
+def load(key: SessionKey, window: Window) -> Statement:
+    """A session, as number 0, and the window of its history, in no order, where a statement is a
+    round trip. The first six columns are an entry's."""
+    text, values = history(key, window)
+    nothing = ", ".join(["NULL"] * 6)
+    return Statement(
+        f"SELECT {_LOADED} FROM sessions WHERE {_KEY} "
+        f"UNION ALL SELECT {_ENTRY}, {nothing} FROM ({text}) AS history",
+        values,
+    )
 
 
 def select(
@@ -190,7 +241,7 @@ def _remove(end: str, skip_locked: str) -> str:
 
 def _matching(query: Filter, at: Moment, dialect: Dialect) -> tuple[str, dict[str, Any]]:
     conditions, values = _conditions(query, dialect)
-    where, times = _alive(at, query.order_by, dialect)
+    where, times = _alive(at, dialect, query.order_by)
     return " AND ".join((where, *conditions)), values | times
 
 
@@ -237,7 +288,7 @@ def _ranges(query: Filter) -> list[str]:
     ]
 
 
-def _alive(at: Moment, order_by: str, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+def _alive(at: Moment, dialect: Dialect, order_by: str = "") -> tuple[str, dict[str, Any]]:
     """The reverse of ``Moment.is_expired``."""
     conditions = ["(expires_at IS NULL OR expires_at > :now)"]
     if at.idle_cutoff is not None:

@@ -1,0 +1,108 @@
+"""How much work a call is, counted: statements on SQLite, round trips on PostgreSQL.
+
+A clock would fail on a slow machine, and not notice a statement more on a fast one.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.repository import SqlRepository
+from session_store.backends.sql.sqlite import open_sqlite
+from session_store.queries import Query
+from session_store.repository import SessionRepository
+from session_store.testing.given import OTHERS, at, change, create, load, messages
+from tests.servers.proxy import Proxy
+
+CALLS: dict[str, Callable[[SessionRepository], object]] = {
+    "turn": lambda store: change(store, entries=messages("a")),
+    "repeated turn": lambda store: change(store, entries=messages("0")),
+    "two entries": lambda store: change(store, entries=messages("a", "b")),
+    "state": lambda store: change(store, state={"n": 1}),
+    "create": lambda store: create(store, OTHERS[0]),
+    "load": load,
+    "last": lambda store: load(store, last=20),
+    "list": lambda store: store.list(Query(), at()),
+    "stats": lambda store: store.stats(at()),
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[SqlRepository]:
+    with open_sqlite(tmp_path / "sessions.db") as store:
+        create(store)
+        change(store, entries=messages("0"))
+        yield store
+
+
+@pytest.fixture
+def behind(proxy: Proxy, url: str) -> Iterator[SqlRepository]:
+    with open_postgres(proxy.reroute(url)) as store:
+        create(store)
+        change(store, entries=messages("0"))
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("call", "statements"),
+    {
+        "turn": ["BEGIN", "UPDATE", "INSERT", "COMMIT"],
+        "repeated turn": ["BEGIN", "UPDATE", "SELECT", "SELECT", "COMMIT"],
+        "two entries": ["BEGIN", "SELECT", "SELECT", "UPDATE", "INSERT", "INSERT", "COMMIT"],
+        "state": ["BEGIN", "SELECT", "UPDATE", "COMMIT"],
+        "create": ["BEGIN", "INSERT", "COMMIT"],
+        "load": ["BEGIN", "SELECT", "SELECT", "COMMIT"],
+        "last": ["BEGIN", "SELECT", "SELECT", "COMMIT"],
+        "list": ["SELECT"],
+        "stats": ["SELECT"],
+    }.items(),
+)
+def test_the_statements_of_a_call_on_sqlite(
+    file: SqlRepository, call: str, statements: list[str]
+) -> None:
+    seen: list[str] = []
+    with file._runner.pool.connection() as connection:
+        connection.set_trace_callback(seen.append)
+    CALLS[call](file)
+    words = [text.split()[0] for text in seen if not text.startswith("--")]
+    assert words == statements
+
+
+@pytest.mark.parametrize(
+    ("call", "round_trips"),
+    {
+        "turn": 1,
+        "repeated turn": 4,
+        "two entries": 2,
+        "state": 2,
+        "create": 2,
+        "load": 1,
+        "last": 1,
+        "list": 1,
+        "stats": 2,
+    }.items(),
+)
+def test_the_round_trips_of_a_call_on_postgresql(
+    behind: SqlRepository, proxy: Proxy, call: str, round_trips: int
+) -> None:
+    before = proxy.round_trips
+    CALLS[call](behind)
+    assert proxy.round_trips - before == round_trips
+
+
+def test_what_a_load_leaves_behind_is_the_session(file: SqlRepository) -> None:
+    """Objects that the collector has to look at: a value and its fields an entry, two a session,
+    and few besides, such as a payload."""
+    change(file, entries=messages(*(f"more {n}" for n in range(1000))))
+    load(file)
+    gc.collect()
+    before = len(gc.get_objects())
+    session = load(file)
+    made = len(gc.get_objects()) - before
+    assert len(session.entries) == 1001
+    assert made < 2.1 * len(session.entries)
