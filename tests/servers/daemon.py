@@ -74,12 +74,12 @@ class Daemon:
 
 
 @contextmanager
-def server_directory() -> Iterator[Path]:
+def server_directory(*, on_disk: bool = False) -> Iterator[Path]:
     """A directory for one Daemon, removed at the end.
 
     A shell waits beside the tests for their end. If they are killed, it stops the server, too.
     """
-    directory = Path(mkdtemp(prefix="session-store-test-", dir=_memory()))
+    directory = Path(mkdtemp(prefix="session-store-test-", dir=None if on_disk else _memory()))
     give_to_server(directory)
     command = ["sh", "-c", _GUARD, "sh", str(directory)]
     guard = Popen(command, stdin=PIPE, cwd="/", start_new_session=True)

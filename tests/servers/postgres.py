@@ -43,10 +43,9 @@ _SETTINGS = {
     "shared_preload_libraries": "",
     "log_min_messages": "warning",
     "synchronous_commit": "on",
-    # Tests end servers, never the power.
-    "fsync": "off",
-    "full_page_writes": "off",
 }
+# Tests end servers, never the power.
+_FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 _CLIENTS = SQL(
     "FROM pg_stat_activity WHERE backend_type = 'client backend'"
     " AND datname = ANY(%s) AND pid <> pg_backend_pid()"
@@ -152,10 +151,10 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
     """The user's own server if there is one, or else the first found that starts.
 
-    Raises NoServerError if there is none.
+    A ``durable`` one lies on a disk and waits for it. Raises NoServerError if there is none.
     """
     if url := os.environ.get("SESSION_STORE_TEST_POSTGRES_URL"):
         server = _users_own(url)
@@ -164,8 +163,8 @@ def running_postgres() -> Iterator[PostgresServer]:
         finally:
             server.drop_databases()
     else:
-        with server_directory() as directory:
-            server = _first_that_starts(directory)
+        with server_directory(on_disk=durable) as directory:
+            server = _first_that_starts(directory, _SETTINGS if durable else _SETTINGS | _FORGETFUL)
             try:
                 yield server
             finally:
@@ -208,31 +207,31 @@ def _users_own(url: str) -> PostgresServer:
     return PostgresServer(settings)
 
 
-def _first_that_starts(directory: Path) -> PostgresServer:
+def _first_that_starts(directory: Path, settings: Mapping[str, Any]) -> PostgresServer:
     tried = []
     for folder in postgres_folders():
         try:
-            return _started(folder, directory)
+            return _started(folder, directory, settings)
         except (NoServerError, OSError) as error:
             tried.append(f"{folder}: {error}")
     raise NoServerError("\n".join(["no PostgreSQL starts here; tried:", *(tried or ["nothing"])]))
 
 
-def _started(folder: Path, directory: Path) -> PostgresServer:
+def _started(folder: Path, directory: Path, settings: Mapping[str, Any]) -> PostgresServer:
     programs = reachable(folder, directory)
-    settings = {
+    access = {
         "host": LOOPBACK,
         "port": free_port(),
         "user": "tester",
         "password": secrets.token_hex(8),
         "dbname": "postgres",
     }
-    data = _initialised(programs, directory, settings)
-    options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
-    command = [f"{programs / 'postgres'}", "-D", f"{data}", f"--port={settings['port']}", *options]
-    daemon = Daemon(command, directory, lambda: answers(as_url(settings)))
+    data = _initialised(programs, directory, access)
+    options = [f"--{name}={value}" for name, value in settings.items()]
+    command = [f"{programs / 'postgres'}", "-D", f"{data}", f"--port={access['port']}", *options]
+    daemon = Daemon(command, directory, lambda: answers(as_url(access)))
     daemon.start()
-    return PostgresServer(settings, daemon)
+    return PostgresServer(access, daemon)
 
 
 def _initialised(programs: Path, directory: Path, settings: Mapping[str, Any]) -> Path:

@@ -1,0 +1,1 @@
+"""How fast the stores are beside hand-written SQL: ``python -m benchmarks --help``."""

@@ -1,0 +1,60 @@
+"""Where the measured stores lie, and what an acknowledged write has survived there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.servers.postgres import PostgresServer
+
+Kind = Literal["file", "sqlite", "postgresql"]
+
+
+class Mode(NamedTuple):
+    """A store and its durability: nothing is compared across modes."""
+
+    name: str
+    kind: Kind
+    title: str
+    durability: str
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+
+
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode("file", "file", "JSON file", "atomic replace, fsync"),
+        Mode("sqlite-full", "sqlite", "SQLite FULL", "WAL, synchronous=FULL"),
+        Mode("sqlite-normal", "sqlite", "SQLite NORMAL", "WAL, synchronous=NORMAL", "NORMAL"),
+        Mode("postgres", "postgresql", "PostgreSQL", "fsync=on, synchronous_commit=on"),
+    )
+}
+
+
+class Places:
+    """Makes new, empty places for stores: directories in ``directory``, databases on ``server``."""
+
+    def __init__(self, directory: Path, server: PostgresServer | None) -> None:
+        self._directory, self._server = directory, server
+
+    @contextmanager
+    def new(self, mode: Mode) -> Iterator[str]:
+        """A directory or the URL of a database; gone at the end."""
+        if mode.kind == "postgresql":
+            assert self._server is not None
+            url = self._server.create_database()
+            try:
+                yield url
+            finally:
+                self._server.drop_database(url)
+        else:
+            place = mkdtemp(dir=self._directory)
+            try:
+                yield place
+            finally:
+                shutil.rmtree(place)

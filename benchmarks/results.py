@@ -1,0 +1,137 @@
+"""What a run found, as it is kept in JSON, and the ratios that are read from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
+
+from benchmarks.measure import Effort, Measured
+
+PACKAGES = ("sqlalchemy", "psycopg", "pydantic", "google-adk", "openai-agents",
+            "langgraph-checkpoint-sqlite", "langgraph-checkpoint-postgres")  # fmt: skip
+
+
+class Ratio(NamedTuple):
+    """The median of the rounds' ratios, the least and the most."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{shown(self.median)} ({shown(self.least)}-{shown(self.most)})"
+
+
+class Line(NamedTuple):
+    """A workload in one mode: who was measured."""
+
+    workload: str
+    title: str
+    mode: str
+    subjects: dict[str, Measured]
+
+    def ratio(self, one: str, other: str) -> Ratio | None:
+        """Of their times, round by round; ``None`` where one of them has none."""
+        if not {one, other} <= self.subjects.keys():
+            return None
+        pairs = zip(self.subjects[one].rounds, self.subjects[other].rounds, strict=True)
+        ratios = [mine.seconds / theirs.seconds for mine, theirs in pairs]
+        return Ratio(median(ratios), min(ratios), max(ratios))
+
+    def seconds(self, subject: str) -> float | None:
+        found = self.subjects.get(subject)
+        return median(each.seconds for each in found.rounds) if found else None
+
+
+def lines(found: Iterable[Measured]) -> list[Line]:
+    made = dict[tuple[str, str], Line]()
+    for each in found:
+        line = Line(each.workload, each.title, each.mode, {})
+        made.setdefault((each.workload, each.mode), line).subjects[each.subject] = each
+    return list(made.values())
+
+
+def as_json(line: Line, durability: str, floor: str, ours: str) -> dict[str, Any]:
+    ratio = line.ratio(ours, floor)
+    return {
+        "workload": line.workload,
+        "title": line.title,
+        "store": line.mode,
+        "durability": durability,
+        "ratio": ratio and ratio._asdict(),
+        "subjects": {name: _subject_as_json(name, line, ours) for name in line.subjects},
+    }
+
+
+def _subject_as_json(name: str, line: Line, ours: str) -> dict[str, Any]:
+    found, ratio = line.subjects[name], line.ratio(name, ours)
+    return {
+        "seconds": line.seconds(name),
+        "to_ours": ratio and ratio._asdict(),
+        "calls": sum(each.calls for each in found.rounds),
+        "refused": sum(each.refused for each in found.rounds),
+        "lost": sum(each.lost for each in found.rounds),
+        "rounds": [each.seconds for each in found.rounds],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the times are of."""
+    return {
+        "cpus": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "fsync_seconds": _fsync_seconds(),
+        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def save(path: Path, part: str, content: Any, effort: Effort | None = None) -> None:
+    """Beside the parts that other runs left there."""
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept |= {part: {"machine": machine(), "effort": effort and effort._asdict(), "rows": content}}
+    path.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def shown(value: float) -> str:
+    """Two digits, or all before the point."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+
+
+def time_of(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    return f"{shown(seconds * 1e3)} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} us"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _fsync_seconds(times: int = 20) -> float:
+    """What a write of 4 KB takes to be on disk; next to nothing where the disk is memory."""
+    taken: Sequence[float] = []
+    with TemporaryFile() as file:
+        for _ in range(times):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+            taken = [*taken, time.perf_counter() - began]
+    return median(taken)
