@@ -22,7 +22,7 @@ from benchmarks import report, results
 from benchmarks.measure import Effort, measured
 from benchmarks.modes import MODES, Places
 from benchmarks.plan import FULL, QUICK, plan
-from benchmarks.subjects import CANDIDATES, FLOOR, OURS, Candidate
+from benchmarks.subjects import CANDIDATES, FLOOR, OURS, PEERS, Candidate
 
 if TYPE_CHECKING:
     from tests.servers.postgres import PostgresServer
@@ -48,16 +48,19 @@ def speed(options: argparse.Namespace, stores: Sequence[str], places: Places) ->
         for each in plan(QUICK if options.quick else FULL)
         if each.name.startswith(tuple(options.workloads))
     ]
-    candidates = chosen(stores)
+    candidates = chosen(stores, with_peers=options.peers)
     lines = results.lines(measured(workloads, candidates, places, effort, say))
-    report.show_lines(report.console(), lines, [])
+    report.show(report.console(), lines)
     if options.json:
         rows = [results.as_json(line, MODES[line.mode].durability, FLOOR, OURS) for line in lines]
         results.save(options.json, "speed", rows, effort)
 
 
-def chosen(stores: Sequence[str]) -> list[Candidate]:
-    return [each for each in CANDIDATES if each.mode in stores]
+def chosen(stores: Sequence[str], *, with_peers: bool) -> list[Candidate]:
+    candidates = [*CANDIDATES, *(PEERS if with_peers else ())]
+    for name in sorted({each.name for each in candidates if not each.is_installed}):
+        say(f"without {name}, which is not installed")
+    return [each for each in candidates if each.mode in stores and each.is_installed]
 
 
 @contextmanager
@@ -101,6 +104,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"what their names begin with: {','.join(each.name for each in plan(FULL))}",
     )
     parser.add_argument("--rounds", type=int, help=f"{NORMAL_EFFORT.rounds}")
+    parser.add_argument("--peers", action="store_true", help="also those of other packages")
     parser.add_argument("--quick", action="store_true", help="small stores, few calls")
     parser.add_argument("--json", type=Path, help="keep what was found in this file")
     parser.add_argument("--directory", help="where the stores lie meanwhile; a disk, not memory")

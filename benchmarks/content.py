@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from itertools import count, cycle, islice
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 from session_store.demo.conversations import Turn, load
@@ -40,7 +41,7 @@ def utterances() -> list[Turn]:
     return [turn for talk in load(CONVERSATIONS) for turn in talk.turns]
 
 
-_numbers = count(1)
+_numbers, _process = count(1), token_hex(8)
 
 
 def utterance() -> Document:
@@ -48,7 +49,7 @@ def utterance() -> Document:
     number = next(_numbers)
     turn = utterances()[number % len(utterances())]
     return {
-        "id": f"{number:032x}",
+        "id": f"{_process}{number:016x}",
         "ts": time.time(),
         "role": turn.role,
         "text": turn.text,

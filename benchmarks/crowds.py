@@ -41,7 +41,8 @@ class Share(NamedTuple):
         messages = [subject.message(utterance()) for _ in range(self.turns)]
         if self.is_shared:
             return [partial(subject.late_turn, self.key, message) for message in messages]
-        return [partial(subject.turn, subject.held(self.key), message) for message in messages]
+        held = subject.refreshed(self.key)
+        return [partial(subject.turn, held, message) for message in messages]
 
 
 def at_once(subject: Subject, shares: Sequence[Share]) -> list[Worked]:
@@ -58,7 +59,7 @@ def in_tasks(subject: Subject, shares: Sequence[Share]) -> list[Worked]:
     """Each share in a task; a subject that blocks works in threads behind them."""
     work = []
     for share in shares:
-        held = subject.held(share.key)
+        held = subject.refreshed(share.key)
         messages = [subject.message(utterance()) for _ in range(share.turns)]
         calls: list[Call] = [partial(subject.awaited_turn, held, each) for each in messages]
         work.append((calls, share.limit))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -47,33 +47,49 @@ QUICK = Scale(
 
 def plan(scale: Scale) -> list[Workload]:
     """In this order; those of one stage stand together."""
-    made = list[Workload]()
-    for held in scale.held:
-        stage = holding(scale, held)
-        made.append(Workload(f"turn-{held}", f"turn, {held:,} entries held", stage, w.turn))
-        if held <= 1000:
-            made.append(Workload(f"load-{held}", f"load all {held:,} entries", stage, w.load))
-        if held in (100, 10_000):
-            title = f"load the last {LAST} of {held:,}"
-            made.append(Workload(f"last-{held}", title, stage, w.load_last))
-        if held == 100:
-            made.append(Workload("state", "change one key of 4 KB of state", stage, w.update_state))
-            made.append(Workload("create", "create a session", stage, w.create))
-    listed, cleaned, crowd = listing(scale), cleaning(scale), crowded(scale)
-    newest = f"list the newest {PAGE} of {scale.per_user:,}, store of {scale.listed:,}"
-    removed = f"remove {scale.cleaned // 10:,} expired of {scale.cleaned:,}"
-    return [
-        *made,
-        Workload("list", newest, listed, w.newest),
-        Workload("list-ids", f"{newest}; the floor reads ids only", listed, w.newest_ids),
-        Workload("cold", "process start to the first session read", listed, w.cold_start),
-        Workload("cleanup", removed, cleaned, w.remove_expired),
-        Workload("threads-own", "8 threads, sessions of their own", crowd, w.threads_own),
-        Workload("threads-one", "8 threads, one session", crowd, w.threads_one),
-        Workload("processes-own", "4 processes, sessions of their own", crowd, w.processes_own),
-        Workload("processes-one", "4 processes, one session", crowd, w.processes_one),
-        Workload("tasks-own", "50 tasks, sessions of their own", crowd, w.tasks_own),
-    ]
+    held = chain.from_iterable(map(partial(one_session, scale), scale.held))
+    return [*held, *many_sessions(scale), expired_sessions(scale), *crowds(scale)]
+
+
+def one_session(scale: Scale, held: int) -> Iterator[Workload]:
+    """Calls on a session that holds so many entries."""
+    made = partial(Workload, holding(scale, held))
+    yield made(f"turn-{held}", f"turn, {held:,} entries held", "turn", w.turn)
+    if held <= 1000:
+        yield made(f"load-{held}", f"load all {held:,} entries", "load", w.load)
+    if held in (100, 10_000):
+        title = f"load the last {LAST} of {held:,}"
+        yield made(f"last-{held}", title, "load_last", w.load_last)
+    if held == 100:
+        yield made("state", "change one key of 4 KB of state", "set_state", w.update_state)
+        yield made("create", "create a session", "create", w.create)
+
+
+def many_sessions(scale: Scale) -> Iterator[Workload]:
+    made = partial(Workload, listing(scale))
+    title = f"list the newest {PAGE} of {scale.per_user:,}, store of {scale.listed:,}"
+    yield made("list", title, "newest", w.newest)
+    yield made("list-ids", f"{title}; the floor reads ids only", "newest_ids", w.newest_ids)
+    yield made("cold", "process start to the first session read", "reader", w.cold_start)
+
+
+def expired_sessions(scale: Scale) -> Workload:
+    title = f"remove {scale.cleaned // 10:,} expired of {scale.cleaned:,}"
+    return Workload(cleaning(scale), "cleanup", title, "remove_expired", w.remove_expired)
+
+
+def crowds(scale: Scale) -> Iterator[Workload]:
+    """What was stored is counted by loading it."""
+    ways = {
+        "threads-own": ("8 threads, sessions of their own", w.threads_own),
+        "threads-one": ("8 threads, one session", w.threads_one),
+        "processes-own": ("4 processes, sessions of their own", w.processes_own),
+        "processes-one": ("4 processes, one session", w.processes_one),
+        "tasks-own": ("50 tasks, sessions of their own", w.tasks_own),
+    }
+    stage = crowded(scale)
+    for name, (title, run) in ways.items():
+        yield Workload(stage, name, title, "load", run)
 
 
 def holding(scale: Scale, held: int) -> Stage:

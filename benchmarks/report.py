@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from benchmarks.measure import Measured
 from benchmarks.modes import MODES
 from benchmarks.results import Line, time_of
 from benchmarks.subjects import FLOOR, OURS
@@ -20,42 +21,50 @@ def console() -> Console:
     return screen if screen.is_terminal else Console(highlight=False, width=WIDTH)
 
 
-def show_lines(screen: Console, lines: Sequence[Line], peers: Sequence[str]) -> None:
-    """Ours beside the floor, and what the ``peers`` take beside ours."""
-    headings = ["workload", "store", "durability", "ours", "floor", "ours / floor (min-max)"]
-    headings += [f"{peer} / ours" for peer in peers]
-    table = _table("Calls: medians, ratios of the same round", headings, left=3)
+def show(screen: Console, lines: Sequence[Line]) -> None:
+    """Ours beside the floor; then, if there are any, the peers beside ours."""
+    screen.print(_beside_the_floor(lines))
+    peers = [(line, name) for line in lines for name in line.subjects if name not in (OURS, FLOOR)]
+    if peers:
+        screen.print()
+        screen.print(_beside_ours(peers))
+
+
+def _beside_the_floor(lines: Iterable[Line]) -> Table:
+    table = _table("workload", "store", "durability", "ours", "floor", "ours / floor (min-max)")
     for line in lines:
         mode = MODES[line.mode]
-        cells = [_shown(line, OURS), _shown(line, FLOOR), _ratio(line, OURS, FLOOR)]
-        cells += [_beside(line, peer) for peer in peers]
-        table.add_row(line.title, mode.title, mode.durability, *cells)
-    screen.print(table)
+        ratio = line.ratio(OURS, FLOOR)
+        taken = (_taken(line, name) for name in (OURS, FLOOR))
+        table.add_row(line.title, mode.title, mode.durability, *taken, str(ratio or ""))
+    return table
 
 
-def _shown(line: Line, subject: str) -> str:
+def _beside_ours(peers: Iterable[tuple[Line, str]]) -> Table:
+    table = _table("workload", "store", "peer", "peer's", "ours", "peer / ours (min-max)", "turns")
+    for line, name in peers:
+        mode, taken = MODES[line.mode], (_taken(line, each) for each in (name, OURS))
+        ratio = str(line.ratio(name, OURS) or "")
+        table.add_row(line.title, mode.title, name, *taken, ratio, _kept(line.subjects[name]))
+    return table
+
+
+def _taken(line: Line, subject: str) -> str:
     seconds = line.seconds(subject)
     return "" if seconds is None else time_of(seconds)
 
 
-def _ratio(line: Line, one: str, other: str) -> str:
-    return str(line.ratio(one, other) or "")
+def _kept(measured: Measured) -> str:
+    """What makes its acknowledged turns worth less."""
+    done, refused, lost = map(measured.total, ("calls", "refused", "lost"))
+    told = [f"{refused} of {done + refused} refused"] * bool(refused)
+    return ", ".join(told + [f"{lost} of {done} lost"] * bool(lost))
 
 
-def _beside(line: Line, peer: str) -> str:
-    """With what makes its turns worth less: those it refused, those it lost."""
-    if peer not in line.subjects:
-        return ""
-    rounds = line.subjects[peer].rounds
-    refused, lost = (sum(each[n] for each in rounds) for n in (2, 3))
-    calls = sum(each.calls for each in rounds)
-    notes = [f"{refused} refused"] * bool(refused) + [f"{lost} of {calls} lost"] * bool(lost)
-    return " ".join([_ratio(line, peer, OURS), *notes])
-
-
-def _table(title: str, headings: Iterable[str], left: int) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
+def _table(*headings: str) -> Table:
+    """Its first columns are words, the others figures."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
     for number, heading in enumerate(headings):
-        justify = "left" if number < left else "right"
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        justify: JustifyMethod = "left" if number < 3 else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
     return table

@@ -8,13 +8,13 @@ import platform
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 from benchmarks.measure import Effort, Measured
+from benchmarks.subjects import installed
 
 PACKAGES = ("sqlalchemy", "psycopg", "pydantic", "google-adk", "openai-agents",
             "langgraph-checkpoint-sqlite", "langgraph-checkpoint-postgres")  # fmt: skip
@@ -77,9 +77,7 @@ def _subject_as_json(name: str, line: Line, ours: str) -> dict[str, Any]:
     return {
         "seconds": line.seconds(name),
         "to_ours": ratio and ratio._asdict(),
-        "calls": sum(each.calls for each in found.rounds),
-        "refused": sum(each.refused for each in found.rounds),
-        "lost": sum(each.lost for each in found.rounds),
+        **{name: found.total(name) for name in ("calls", "refused", "lost")},
         "rounds": [each.seconds for each in found.rounds],
     }
 
@@ -91,7 +89,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in PACKAGES if (found := installed(name))},
         "fsync_seconds": _fsync_seconds(),
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -115,13 +113,6 @@ def time_of(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.2f} s"
     return f"{shown(seconds * 1e3)} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} us"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _fsync_seconds(times: int = 20) -> float:

@@ -61,49 +61,57 @@ class Subject(ABC):
         return self.turn(self.hold(key), message)
 
     def set_state(self, held: Any, name: str, value: Document) -> object:
-        raise NotOffered
+        raise NotImplementedError
 
-    @abstractmethod
     def load(self, held: Any) -> object:
         """The whole history."""
+        raise NotImplementedError
 
     def load_last(self, held: Any, count: int) -> object:
-        raise NotOffered
+        raise NotImplementedError
 
     def create(self, key: Key) -> object:
-        raise NotOffered
+        raise NotImplementedError
 
     def newest(self, user_id: str, count: int) -> object:
-        raise NotOffered
+        raise NotImplementedError
 
     def newest_ids(self, user_id: str, count: int) -> object:
-        """As ``newest``, for those that can ask for less."""
-        return self.newest(user_id, count)
+        """As ``newest``, of which only ids and times are wanted."""
+        raise NotImplementedError
 
     def delete(self, key: Key) -> object:
-        raise NotOffered
+        raise NotImplementedError
 
     def remove_expired(self) -> object:
         """All that are idle for a week."""
-        raise NotOffered
+        raise NotImplementedError
 
     def reader(self, key: Key) -> str:
         """A program that reads the session's ``entries``, as an application of this kind would."""
-        raise NotOffered
+        raise NotImplementedError
 
-    @abstractmethod
     def count(self, answer: Any) -> int:
         """How many entries or sessions an answer has."""
+        raise NotImplementedError
 
     @abstractmethod
     def close(self) -> None: ...
 
     # How it is called ---------------------------------------------------------------------------
 
+    @classmethod
+    def offers(cls, call: str) -> bool:
+        """Whether it has one of its own."""
+        return getattr(cls, call) is not getattr(Subject, call)
+
     def held(self, key: Key) -> Any:
-        """What ``hold`` made, the first time."""
-        if key not in self._held:
-            self._held[key] = self.ask(partial(self.hold, key))
+        """What ``hold`` made, the first time or when it was refreshed."""
+        return self._held[key] if key in self._held else self.refreshed(key)
+
+    def refreshed(self, key: Key) -> Any:
+        """After others wrote."""
+        self._held[key] = self.ask(partial(self.hold, key))
         return self._held[key]
 
     def entries(self, key: Key) -> int:

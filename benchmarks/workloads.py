@@ -58,11 +58,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Workload:
-    """``run`` measures one round of it on one subject."""
+    """``run`` measures one round of it on one subject that offers the call it ``needs``."""
 
+    stage: Stage
     name: str
     title: str
-    stage: Stage
+    needs: str
     run: Callable[[Stage, Subject, Round], Timed]
 
 

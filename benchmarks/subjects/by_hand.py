@@ -68,10 +68,15 @@ class ByHand(Subject):
     @abstractmethod
     def fill_rows(self, statement: str, rows: Iterable[Row]) -> None: ...
 
+    @abstractmethod
+    def tidy(self) -> None:
+        """Leave nothing to do of what was filled in, as ``bulk`` does for ours."""
+
     def fill(self, seeds: Iterable[Seed]) -> None:
         kept = list(seeds)
         self.fill_rows(INSERT_SESSION, (_session_row(seed) for seed in kept))
         self.fill_rows(INSERT_ENTRY, (row for seed in kept for row in _entry_rows(seed)))
+        self.tidy()
 
     def set_state(self, held: Key, name: str, value: Document) -> None:
         def change() -> None:
@@ -122,8 +127,7 @@ class ByHand(Subject):
         return len(answer)
 
 
-def encoded(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def decoded(row: Row) -> Row:

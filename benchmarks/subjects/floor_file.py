@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from benchmarks.content import Document, Key, Seed
 from benchmarks.modes import Mode
-from benchmarks.subject import NotOffered, Subject
+from benchmarks.subject import Subject
 from benchmarks.subjects.by_hand import encoded
 from benchmarks.subjects.ours import Ours
 
@@ -47,12 +46,6 @@ class FileFloor(Subject):
     def remove_expired(self) -> None:
         """A tenth."""
         self._save(memoryview(self._content)[: len(self._content) * 9 // 10])
-
-    def load(self, held: Any) -> object:
-        raise NotOffered
-
-    def count(self, answer: Any) -> int:
-        raise NotOffered
 
     def _save(self, content: bytearray | memoryview) -> None:
         with self._draft.open("wb", buffering=0) as draft:

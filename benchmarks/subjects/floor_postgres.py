@@ -68,6 +68,10 @@ class PostgresFloor(ByHand):
         with self.connection().transaction(), self.connection().cursor() as cursor:
             cursor.executemany(_placed(statement), rows)
 
+    def tidy(self) -> None:
+        for statement in ("VACUUM (ANALYZE) sessions", "VACUUM (ANALYZE) entries", "CHECKPOINT"):
+            self.run(statement)
+
     def reader(self, key: Key) -> str:
         return READER.format(url=self.place, session_id=key.session_id)
 

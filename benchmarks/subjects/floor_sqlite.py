@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from benchmarks.bulk import SqliteTables
 from benchmarks.content import Document, Key
 from benchmarks.modes import Mode
 from benchmarks.subjects.by_hand import INSERT_ENTRY, SCHEMA, ByHand, Row, encoded
@@ -81,6 +82,10 @@ class SqliteFloor(ByHand):
 
     def fill_rows(self, statement: str, rows: Iterable[Row]) -> None:
         self.transaction(lambda: self.connection().executemany(statement, rows))
+
+    def tidy(self) -> None:
+        for statement in SqliteTables.tidy:
+            self.run(statement).fetchall()
 
     def reader(self, key: Key) -> str:
         return READER.format(

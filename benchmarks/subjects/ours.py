@@ -10,6 +10,7 @@ from io import StringIO
 from itertools import islice
 from typing import Any
 
+from benchmarks import bulk
 from benchmarks.content import Document, Key, Seed
 from benchmarks.modes import Mode
 from benchmarks.subject import Subject
@@ -43,6 +44,9 @@ class Ours(Subject):
                 main(["db", "upgrade", "--url", place])
 
     def fill(self, seeds: Iterable[Seed]) -> None:
+        if self.mode.kind != "file":
+            bulk.fill(self.mode, self.place, seeds)
+            return
         at, rest = Moment(datetime.now(UTC)), iter(seeds)
         while batch := [_create(seed, at) for seed in islice(rest, BATCH)]:
             self.service.repository.commit(batch)
@@ -68,6 +72,10 @@ class Ours(Subject):
 
     def newest(self, user_id: str, count: int) -> tuple[SessionHead, ...]:
         return self.service.list_sessions(user_id=user_id, limit=count).sessions
+
+    def newest_ids(self, user_id: str, count: int) -> tuple[SessionHead, ...]:
+        """There is no call for less."""
+        return self.newest(user_id, count)
 
     def delete(self, key: Key) -> object:
         return self.service.delete_session(key.session_id, user_id=key.user_id)
