@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import count, cycle, islice
 from secrets import token_hex
@@ -56,6 +56,14 @@ def utterance() -> Document:
     }
 
 
+def long_utterance(size: int) -> Document:
+    """An entry of about ``size`` bytes of JSON: so many utterances in one."""
+    made, room = utterance(), size - 80
+    while len(made["text"]) < room:
+        made["text"] += f" {utterance()['text']}"
+    return made | {"text": made["text"][:room]}
+
+
 def state(size: int = STATE_BYTES) -> Document:
     """A document of about ``size`` bytes of JSON."""
     made, used = Document(), 0
@@ -75,20 +83,21 @@ def key_of(prefix: str, number: int, per_user: int = 1) -> Key:
 def seeds(
     prefix: str,
     sessions: int,
-    entries: int,
+    entries: int | Callable[[int], int],
     *,
     per_user: int = 1,
     state_bytes: int = STATE_BYTES,
     age: float = 0.0,
 ) -> Iterator[Seed]:
     """Sessions 0, 1, 2…, ``per_user`` of each user, last written ``age`` seconds ago, in an order
-    that is not the one of their numbers."""
+    that is not the one of their numbers. ``entries`` may depend on the number."""
     document, now = state(state_bytes), time.time()
+    held = entries if callable(entries) else lambda _: entries
     for number in range(sessions):
         yield Seed(
             key=key_of(prefix, number, per_user),
             metadata={"title": f"Conversation {number}", "source": "web"},
             state=document,
-            entries=list(islice(iter(utterance, None), entries)),
+            entries=list(islice(iter(utterance, None), held(number))),
             updated=now - age - number * 7919 % sessions,
         )

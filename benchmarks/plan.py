@@ -69,7 +69,7 @@ def many_sessions(scale: Scale) -> Iterator[Workload]:
     made = partial(Workload, listing(scale))
     title = f"list the newest {PAGE} of {scale.per_user:,}, store of {scale.listed:,}"
     yield made("list", title, "newest", w.newest)
-    yield made("list-ids", f"{title}; the floor reads ids only", "newest_ids", w.newest_ids)
+    yield made("list-ids", "the same list; the floor reads ids only", "newest_ids", w.newest_ids)
     yield made("cold", "process start to the first session read", "reader", w.cold_start)
 
 
@@ -93,41 +93,53 @@ def crowds(scale: Scale) -> Iterator[Workload]:
 
 
 def holding(scale: Scale, held: int) -> Stage:
-    sessions = scale.held[held]
-
-    def filled(kind: Kind) -> Iterable[Seed]:
-        others = 0 if kind == "file" else scale.others
-        return chain(seeds("held", sessions, held), seeds("other", others, 1))
-
-    targets = tuple(key_of("held", number) for number in range(sessions))
-    return Stage(f"holding-{held}", held, targets, filled)
+    targets = tuple(key_of("held", number) for number in range(scale.held[held]))
+    return Stage(f"holding-{held}", held, targets, partial(_holding, scale, held))
 
 
 def listing(scale: Scale) -> Stage:
-    content = partial(
-        seeds, "listed", scale.listed, 3, per_user=scale.per_user, state_bytes=SMALL_STATE
-    )
-    targets = tuple(
-        key_of("listed", number, scale.per_user)
-        for number in range(7, scale.listed, scale.per_user)
-    )
-    return Stage("listing", 3, targets, lambda _: content())
+    numbers = range(7, scale.listed, scale.per_user)
+    targets = tuple(key_of("listed", number, scale.per_user) for number in numbers)
+    return Stage("listing", 3, targets, partial(_listed, scale))
 
 
 def cleaning(scale: Scale) -> Stage:
-    """The file gets a tenth: it is for stores of some megabytes."""
-
-    def expired(kind: Kind) -> Iterable[Seed]:
-        count = scale.cleaned // (100 if kind == "file" else 10)
-        return seeds("expired", count, 3, state_bytes=SMALL_STATE, age=MONTH)
-
-    def filled(kind: Kind) -> Iterable[Seed]:
-        count = scale.cleaned // (10 if kind == "file" else 1) * 9 // 10
-        return chain(expired(kind), seeds("live", count, 3, state_bytes=SMALL_STATE))
-
-    return Stage("cleaning", 3, (), filled, expired)
+    return Stage("cleaning", 3, (), partial(_to_clean, scale), partial(_expired, scale))
 
 
 def crowded(scale: Scale) -> Stage:
     targets = tuple(key_of("crowd", number) for number in range(scale.crowd))
-    return Stage("crowd", 10, targets, lambda _: seeds("crowd", scale.crowd, 10))
+    return Stage("crowd", 10, targets, partial(_crowd, scale))
+
+
+# What they hold ---------------------------------------------------------------------------------
+
+
+def _holding(scale: Scale, held: int, kind: Kind) -> Iterable[Seed]:
+    """In a database among others; a file is written whole, and theirs would hide its size."""
+    others = 0 if kind == "file" else scale.others
+    return chain(seeds("held", scale.held[held], held), seeds("other", others, 1))
+
+
+def _listed(scale: Scale, _: Kind) -> Iterable[Seed]:
+    per_user, size = scale.per_user, SMALL_STATE
+    return seeds("listed", scale.listed, 3, per_user=per_user, state_bytes=size)
+
+
+def _expired(scale: Scale, kind: Kind) -> Iterable[Seed]:
+    count = _cleaned(scale, kind) // 10
+    return seeds("expired", count, 3, state_bytes=SMALL_STATE, age=MONTH)
+
+
+def _to_clean(scale: Scale, kind: Kind) -> Iterable[Seed]:
+    live = seeds("live", _cleaned(scale, kind) * 9 // 10, 3, state_bytes=SMALL_STATE)
+    return chain(_expired(scale, kind), live)
+
+
+def _cleaned(scale: Scale, kind: Kind) -> int:
+    """The file gets a tenth: it is for stores of some megabytes."""
+    return scale.cleaned // 10 if kind == "file" else scale.cleaned
+
+
+def _crowd(scale: Scale, _: Kind) -> Iterable[Seed]:
+    return seeds("crowd", scale.crowd, 10)

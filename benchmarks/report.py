@@ -1,33 +1,31 @@
-"""The table that people read: in colour on a terminal, plain where it is piped."""
+"""The tables that people read: for a terminal, and in plain text where they are piped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from benchmarks.growth import Cell
 from benchmarks.measure import Measured
+from benchmarks.memory import Peak
 from benchmarks.modes import MODES
 from benchmarks.results import Line, time_of
+from benchmarks.size import Size
 from benchmarks.subjects import FLOOR, OURS
 
 WIDTH = 200
 """Of plain text: a row is a line."""
 
 
-def console() -> Console:
-    screen = Console(highlight=False)
-    return screen if screen.is_terminal else Console(highlight=False, width=WIDTH)
-
-
-def show(screen: Console, lines: Sequence[Line]) -> None:
+def show_speed(lines: Sequence[Line]) -> None:
     """Ours beside the floor; then, if there are any, the peers beside ours."""
-    screen.print(_beside_the_floor(lines))
+    _show(_beside_the_floor(lines))
     peers = [(line, name) for line in lines for name in line.subjects if name not in (OURS, FLOOR)]
     if peers:
-        screen.print()
-        screen.print(_beside_ours(peers))
+        _show(_beside_ours(peers))
 
 
 def _beside_the_floor(lines: Iterable[Line]) -> Table:
@@ -61,10 +59,51 @@ def _kept(measured: Measured) -> str:
     return ", ".join(told + [f"{lost} of {done} lost"] * bool(lost))
 
 
+def show_memory(peaks: Iterable[Peak]) -> None:
+    table = _table("peak memory of", "store", "subject", "process", "one call")
+    for peak in peaks:
+        process = "" if peak.process is None else f"{peak.process / 1e6:.0f} MB"
+        call = "" if peak.call is None else f"{peak.call / 1e3:,.0f} KB"
+        table.add_row(peak.title, MODES[peak.mode].title, peak.subject, process, call)
+    _show(table)
+
+
+def show_sizes(sizes: Iterable[Size]) -> None:
+    table = _table("growth", "store", "subject", "bytes on disk for each entry of 1 KB")
+    for each in sizes:
+        title = f"{each.entries:,} entries"
+        table.add_row(title, MODES[each.mode].title, each.subject, f"{each.bytes_each:,.0f}")
+    _show(table)
+
+
+def show_growth(cells: Iterable[Cell]) -> None:
+    for by, group in groupby(cells, lambda cell: cell.by):
+        _show(_grown(by, list(group)))
+
+
+def _grown(by: str, cells: Sequence[Cell]) -> Table:
+    sizes = sorted(cells[0].seconds)
+    columns = [f"{size:,}" for size in sizes]
+    table = _table(f"call, by {by}", "store", "subject", *columns, "largest / smallest (min-max)")
+    for cell in cells:
+        taken: Iterator[str] = (time_of(cell.seconds[size]) for size in sizes)
+        title = MODES[cell.mode].title
+        table.add_row(cell.call, title, cell.subject, *taken, str(cell.ratio))
+    return table
+
+
 def _table(*headings: str) -> Table:
-    """Its first columns are words, the others figures."""
+    """Its first three columns are words, the others figures."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for number, heading in enumerate(headings):
         justify: JustifyMethod = "left" if number < 3 else "right"
         table.add_column(heading, justify=justify, no_wrap=True)
     return table
+
+
+def _show(table: Table) -> None:
+    screen = Console(highlight=False)
+    if not screen.is_terminal:
+        screen = Console(highlight=False, width=WIDTH)
+    screen.print(table)
+    screen.print()

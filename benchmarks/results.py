@@ -31,6 +31,12 @@ class Ratio(NamedTuple):
         return f"{shown(self.median)} ({shown(self.least)}-{shown(self.most)})"
 
 
+def ratio_of(some: Sequence[float], others: Sequence[float]) -> Ratio:
+    """Round by round."""
+    ratios = [one / other for one, other in zip(some, others, strict=True)]
+    return Ratio(median(ratios), min(ratios), max(ratios))
+
+
 class Line(NamedTuple):
     """A workload in one mode: who was measured."""
 
@@ -43,9 +49,10 @@ class Line(NamedTuple):
         """Of their times, round by round; ``None`` where one of them has none."""
         if not {one, other} <= self.subjects.keys():
             return None
-        pairs = zip(self.subjects[one].rounds, self.subjects[other].rounds, strict=True)
-        ratios = [mine.seconds / theirs.seconds for mine, theirs in pairs]
-        return Ratio(median(ratios), min(ratios), max(ratios))
+        mine, theirs = (
+            [each.seconds for each in self.subjects[name].rounds] for name in (one, other)
+        )
+        return ratio_of(mine, theirs)
 
     def seconds(self, subject: str) -> float | None:
         found = self.subjects.get(subject)
@@ -53,11 +60,13 @@ class Line(NamedTuple):
 
 
 def lines(found: Iterable[Measured]) -> list[Line]:
+    """Those of one kind together: all turns, then all loads."""
     made = dict[tuple[str, str], Line]()
     for each in found:
         line = Line(each.workload, each.title, each.mode, {})
         made.setdefault((each.workload, each.mode), line).subjects[each.subject] = each
-    return list(made.values())
+    kinds = list(dict.fromkeys(name.partition("-")[0] for name, _ in made))
+    return sorted(made.values(), key=lambda line: kinds.index(line.workload.partition("-")[0]))
 
 
 def as_json(line: Line, durability: str, floor: str, ours: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
 from statistics import median
@@ -33,13 +33,23 @@ class Timed(NamedTuple):
     lost: int = 0
 
 
+Measure = Callable[[Subject, Sequence[Call], float], list[float]]
+
+
+def in_seconds(subject: Subject, calls: Sequence[Call], limit: float) -> list[float]:
+    """How long each took; none begins after ``limit`` seconds."""
+    return subject.seconds(calls, limit)
+
+
 class Round(NamedTuple):
-    """Which round, how many calls it has at most, and after how many seconds no other begins."""
+    """Which round, how many calls it has at most, and after how many seconds no other begins;
+    what a crowd works in, and what is measured of each call."""
 
     number: int
     calls: int
     limit: float
     workers: Workers
+    measure: Measure = in_seconds
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Stage:
     held: int
     targets: tuple[Key, ...]
     seeds: Callable[[Kind], Iterable[Seed]]
-    refill: Callable[[Kind], Iterable[Seed]] = field(default=lambda _: ())
+    refill: Callable[[Kind], Iterable[Seed]] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def turn(stage: Stage, subject: Subject, round_: Round) -> Timed:
         partial(subject.turn, held, subject.message(utterance()))
         for held in _held(stage, subject, round_)
     ]
-    return _timed(subject, calls, round_)
+    return timed(subject, calls, round_)
 
 
 def update_state(stage: Stage, subject: Subject, round_: Round) -> Timed:
@@ -84,28 +94,28 @@ def update_state(stage: Stage, subject: Subject, round_: Round) -> Timed:
         partial(subject.set_state, held, name, {"step": step, "done": False})
         for step, held in enumerate(_held(stage, subject, round_))
     ]
-    return _timed(subject, calls, round_)
+    return timed(subject, calls, round_)
 
 
 def load(stage: Stage, subject: Subject, round_: Round) -> Timed:
     assert subject.entries(stage.targets[0]) >= stage.held
     calls = [partial(subject.load, held) for held in _held(stage, subject, round_)]
-    return _timed(subject, calls, round_)
+    return timed(subject, calls, round_)
 
 
 def load_last(stage: Stage, subject: Subject, round_: Round) -> Timed:
     calls = [partial(subject.load_last, held, LAST) for held in _held(stage, subject, round_)]
-    assert subject.count(subject.ask(calls[0])) == LAST
-    return _timed(subject, calls, round_)
+    assert min(LAST, stage.held) <= subject.count(subject.ask(calls[0])) <= LAST
+    return timed(subject, calls, round_)
 
 
 def create(_: Stage, subject: Subject, round_: Round) -> Timed:
     """What was created is removed, so that the next round begins like this one."""
     keys = [key_of("new", number) for number in range(round_.calls)]
-    timed = _timed(subject, [partial(subject.create, key) for key in keys], round_)
-    for key in keys[: timed.calls]:
+    created = timed(subject, [partial(subject.create, key) for key in keys], round_)
+    for key in keys[: created.calls]:
         subject.ask(partial(subject.delete, key))
-    return timed
+    return created
 
 
 def newest(stage: Stage, subject: Subject, round_: Round) -> Timed:
@@ -118,9 +128,9 @@ def newest_ids(stage: Stage, subject: Subject, round_: Round) -> Timed:
 
 def remove_expired(stage: Stage, subject: Subject, round_: Round) -> Timed:
     """Once a round; before, what the last one removed is put back."""
-    if round_.number >= 0:
+    if round_.number >= 0 and stage.refill:
         subject.fill(stage.refill(subject.mode.kind))
-    return _timed(subject, [subject.remove_expired], round_)
+    return timed(subject, [subject.remove_expired], round_)
 
 
 def cold_start(stage: Stage, subject: Subject, round_: Round) -> Timed:
@@ -152,11 +162,11 @@ def _listed(
     users = sorted({key.user_id for key in stage.targets})
     calls = [partial(call, user, PAGE) for user in islice(cycle(users), round_.calls)]
     assert subject.count(subject.ask(calls[0])) == PAGE
-    return _timed(subject, calls, round_)
+    return timed(subject, calls, round_)
 
 
-def _timed(subject: Subject, calls: Sequence[Call], round_: Round) -> Timed:
-    taken = subject.seconds(calls, round_.limit)
+def timed(subject: Subject, calls: Sequence[Call], round_: Round) -> Timed:
+    taken = round_.measure(subject, calls, round_.limit)
     return Timed(median(taken), len(taken))
 
 
