@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format wheel-test migrations-check cockroachdb-check clean
+.PHONY: help setup demo test bench bench-peers lint format wheel-test migrations-check cockroachdb-check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -29,6 +29,13 @@ demo: setup ## real conversations through a store; ARGS="--storage file"
 
 test: setup ## the test suite; ARGS="-k name"
 	@"$(UV)" run pytest $(ARGS)
+
+bench: setup ## how fast the stores are beside SQL by hand; ARGS="--stores sqlite"
+	@"$(UV)" run python -m benchmarks --json docs/benchmarks.json --svg docs/benchmarks.svg $(ARGS)
+
+bench-peers: setup ## the same with other packages' stores, in an environment of their own
+	@"$(UV)" run --isolated --with-requirements benchmarks/peers.txt \
+		python -m benchmarks --peers $(ARGS)
 
 lint: setup ## ruff and mypy
 	@"$(UV)" run ruff check
