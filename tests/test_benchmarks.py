@@ -21,9 +21,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a quick run left what it found."""
     directory = tmp_path_factory.mktemp("benchmarks")
     kept, drawn = directory / "found.json", directory / "chart.svg"
-    cli.main(
-        f"--quick --stores file,sqlite-full --directory {directory} --json {kept} --svg {drawn}".split()
-    )
+    wanted = ["--quick", "--stores", "file,sqlite-full"]
+    cli.main([*wanted, f"--directory={directory}", f"--json={kept}", f"--svg={drawn}"])
     return directory
 
 

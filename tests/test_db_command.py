@@ -150,7 +150,7 @@ def test_a_downgrade_says_what_would_be_lost(
         main(["db", "downgrade", "base", "--url", postgres_url, "--prefix", "yy8_"])
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert "would lose yy8_sessions, yy8_session_entries, yy8_shared_states and all" in said
+    assert "would lose yy8_sessions, yy8_session_entries, yy8_shared_states, " in said
     assert "add --yes" in said
     assert revision_in(postgres_url, Names(None, "yy8_")) == schema.HEAD
 

@@ -80,5 +80,35 @@ CREATE INDEX ix_sessions_user ON sessions (user_id, app_name, updated_at);
 
 UPDATE session_store_alembic_version SET version_num='0003' WHERE session_store_alembic_version.version_num = '0002';
 
+-- Running upgrade 0003 -> 0004
+
+CREATE TABLE session_counts (
+    id INTEGER NOT NULL, 
+    total BIGINT NOT NULL, 
+    running BIGINT NOT NULL, 
+    CONSTRAINT pk_session_counts PRIMARY KEY (id)
+);
+
+CREATE TRIGGER session_counts_insert AFTER INSERT ON sessions
+BEGIN
+    UPDATE session_counts SET total = total + 1, running = running + (new.status = 'running');
+END;
+
+CREATE TRIGGER session_counts_delete AFTER DELETE ON sessions
+BEGIN
+    UPDATE session_counts SET total = total - 1, running = running - (old.status = 'running');
+END;
+
+CREATE TRIGGER session_counts_status AFTER UPDATE OF status ON sessions
+WHEN (old.status = 'running') <> (new.status = 'running')
+BEGIN
+    UPDATE session_counts SET running = running + (new.status = 'running') * 2 - 1;
+END;
+
+INSERT INTO session_counts (total, running)
+SELECT count(*), count(*) FILTER (WHERE status = 'running') FROM sessions;
+
+UPDATE session_store_alembic_version SET version_num='0004' WHERE session_store_alembic_version.version_num = '0003';
+
 COMMIT;
 

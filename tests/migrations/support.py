@@ -33,6 +33,13 @@ CATALOG = {
     "constraints": """
         SELECT conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint')
         FROM pg_constraint WHERE connamespace = %(schema)s::regnamespace AND contype <> 'n'""",
+    "functions": """
+        SELECT proname, pg_get_functiondef(oid), obj_description(oid, 'pg_proc')
+        FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace""",
+    "triggers": """
+        SELECT tgname, pg_get_triggerdef(t.oid), tgenabled::text
+        FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+        WHERE c.relnamespace = %(schema)s::regnamespace AND NOT tgisinternal""",
 }
 """All that is in a schema, by its name. Since PostgreSQL 18 NOT NULL is a constraint, too."""
 

@@ -105,7 +105,8 @@ def test_tables_under_other_names_are_the_same_tables(postgres_url: str) -> None
 def test_every_name_begins_with_the_prefix(postgres_url: str) -> None:
     upgrade(postgres_url, prefix="yy8_")
     found = catalog(postgres_url)
-    names = [*found["relations"], *found["constraints"]]
+    kinds = ("relations", "constraints", "functions", "triggers")
+    names = [name for kind in kinds for name in found[kind]]
     assert [name for name in names if not name.startswith("yy8_")] == []
     assert "yy8_session_store_alembic_version" in names
 
@@ -123,7 +124,7 @@ def test_everything_is_commented_in_the_catalog(postgres_url: str) -> None:
     found = version_apart(catalog(postgres_url))
     relations = {name: row[2] for name, row in found["relations"].items() if row[0] in "rvi"}
     named = {name for name, comment in relations.items() if not comment}
-    assert named == {"pk_sessions", "pk_session_entries", "pk_shared_states"}
+    assert named == {"pk_sessions", "pk_session_entries", "pk_shared_states", "pk_session_counts"}
     columns = {name: row[-1] for name, row in found["columns"].items()}
     assert {name.partition(".")[0] for name, said in columns.items() if not said} == {schema.VIEW}
 

@@ -50,7 +50,7 @@ def connection_to(path: Path) -> Iterator[Connection]:
 
 
 def definitions(path: Path) -> dict[str, str]:
-    """Each table, index and view with its text, whose spaces mean nothing."""
+    """Each table, index, trigger and view with its text, whose spaces mean nothing."""
     query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
     with closing(sqlite3.connect(path)) as connection:
         found = connection.execute(query).fetchall()
@@ -147,7 +147,7 @@ def revision_of(path: Path) -> str | None:
 
 FAILING = """
 from alembic import op
-revision, down_revision = "9999", "0003"
+revision, down_revision = "9999", "0004"
 def upgrade():
     op.drop_table("session_entries")
     op.execute("DELETE FROM sessions")

@@ -71,7 +71,7 @@ _SWEEPING: Final = 0x53655374
 _RACED: Final = ("uq_sessions_key", "uq_session_entries_entry_id")
 """Constraints that refuse what two wrote at the same time."""
 
-_TABLE: Final = re.compile(r"\b(sessions|session_entries|shared_states)\b")
+_TABLE: Final = re.compile(r"\b(sessions|session_entries|shared_states|session_counts)\b")
 _PARAMETER: Final = re.compile(r":(\w+)")
 
 _NUL: Final = "\x1aNUL\x1a"
@@ -145,6 +145,7 @@ class PostgresDialect(Dialect):
     row_lock = " FOR UPDATE"
     skip_locked = " FOR UPDATE SKIP LOCKED"
     entry_ids = "entry_id = ANY(:entry_ids)"
+    sees_part = "row_security_active('sessions')"
 
     def __init__(self, place: str, names: Names, patience: float, *, local: bool) -> None:
         self.place, self.names, self.patience = place, names, patience

@@ -21,6 +21,7 @@ _OURS: Final[Mapping[str, frozenset[str]]] = {
     "sessions": frozenset(("app_name", "session_id", "last_seq")),
     "session_entries": frozenset(("session", "seq", "entry_id")),
     "shared_states": frozenset(("app_name", "user_id", "document")),
+    "session_counts": frozenset(("id", "total", "running")),
     VIEW: frozenset(("app_name", "session_id", "last_seq")),
 }
 """Columns by which a relation is known as ours, at whatever revision."""

@@ -15,7 +15,7 @@ from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.pool import Pool
 from session_store.backends.sql.runner import Rows, Runner, Statements, Work
 from session_store.decisions import Decision, SharedScope, appended, decide, shared_scopes
-from session_store.errors import SessionStoreError, StoreUnavailableError
+from session_store.errors import CorruptStoreError, SessionStoreError, StoreUnavailableError
 from session_store.operations import Apply, Create, Delete, Moment, Operation
 from session_store.queries import Filter, Position, StoreStats, Window
 from session_store.records import EntryRecord, SessionRecord
@@ -108,6 +108,11 @@ class SqlRepository(SessionRepository):
 
     def stats(self, at: Moment) -> StoreStats:
         ((total, alive, active),) = self._rows(sql.stats(at, self._dialect))
+        if total is None or min(alive, active) < 0:
+            raise CorruptStoreError(
+                "session_counts does not agree with sessions: somebody has turned its triggers off "
+                "or changed it; docs/dba.md says how to count again"
+            )
         return StoreStats(
             total_sessions=total,
             active_sessions=active,

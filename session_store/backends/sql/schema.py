@@ -14,12 +14,12 @@ from session_store.errors import SchemaError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """Those in ``migrations/versions``, the oldest first; a test compares the two."""
 
 HEAD: Final = REVISIONS[-1]
 
-TABLES: Final = ("sessions", "session_entries", "shared_states")
+TABLES: Final = ("sessions", "session_entries", "shared_states", "session_counts")
 VIEW: Final = "session_overview"
 
 VERSION_TABLE: Final = "session_store_alembic_version"

@@ -186,18 +186,27 @@ def count(query: Filter, at: Moment, dialect: Dialect) -> Statement:
 def stats(at: Moment, dialect: Dialect) -> Statement:
     """How many sessions there are, how many of them live, how many of those run.
 
-    All less the expired, each part by the smallest index that has what it asks for: what lives is
-    most of the table, and PostgreSQL would read all of that.
+    What the database keeps of all less the expired, each part by the smallest index that has what
+    it asks for: counting 1,000,000 sessions takes 70 to 320 ms, whatever the indexes.
     """
     times = _times(at, dialect)
     expired = " UNION ALL ".join(_counted(f" WHERE {end}") for end in _expired(times))
     return Statement(
         "SELECT stored.n, stored.n - CAST(expired.n AS BIGINT), "
         "stored.running - CAST(expired.running AS BIGINT) "
-        f"FROM ({_counted()}) AS stored, "
+        f"FROM ({_stored(dialect.sees_part)}) AS stored, "
         f"(SELECT sum(n) AS n, sum(running) AS running FROM ({expired}) AS parts) AS expired",
         times,
     )
+
+
+def _stored(sees_part: str) -> str:
+    """Who sees some of the sessions only is told of those: they are counted."""
+    sums = "CAST(sum(total) AS BIGINT) AS n, CAST(sum(running) AS BIGINT) AS running"
+    kept = f"SELECT {sums} FROM session_counts"
+    if not sees_part:
+        return kept
+    return f"{kept} HAVING NOT {sees_part} UNION ALL {_counted()} HAVING {sees_part}"
 
 
 def _counted(where: str = "") -> str:

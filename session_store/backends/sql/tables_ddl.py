@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from sqlalchemy import DDL, Constraint, Index, MetaData, event
 
+from session_store.backends.sql import counts_ddl
+
 VIEW = """CREATE VIEW session_overview AS
 SELECT app_name, user_id, session_id, status, version, last_seq,
        created_at, updated_at, completed_at, expires_at
@@ -56,14 +58,21 @@ def purposes(metadata: MetaData) -> dict[str, str]:
 
 def add_to(metadata: MetaData) -> None:
     """Let it be made and dropped with the tables."""
-    comments = {"VIEW session_overview": VIEW_COMMENT} | {
+    comments = {"VIEW session_overview": VIEW_COMMENT, counts_ddl.FUNCTION: counts_ddl.PURPOSE} | {
         f"INDEX {name}": purpose for name, purpose in purposes(metadata).items()
     }
     texts = [f"COMMENT ON {what} IS '{text}'" for what, text in comments.items()]
     event.listen(metadata, "after_create", _ddl(VIEW))
-    for text in (SECURE_VIEW, *STORAGE, *texts):
-        event.listen(metadata, "after_create", _ddl(text).execute_if(dialect="postgresql"))
+    made = {
+        "postgresql": (SECURE_VIEW, *STORAGE, *counts_ddl.POSTGRESQL, *texts),
+        "sqlite": counts_ddl.SQLITE,
+    }
+    for dialect, statements in made.items():
+        for text in statements:
+            event.listen(metadata, "after_create", _ddl(text).execute_if(dialect=dialect))
     event.listen(metadata, "before_drop", _ddl("DROP VIEW IF EXISTS session_overview"))
+    drop = _ddl(f"DROP {counts_ddl.FUNCTION}")
+    event.listen(metadata, "after_drop", drop.execute_if(dialect="postgresql"))
 
 
 def _ddl(text: str) -> DDL:

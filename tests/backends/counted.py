@@ -1,0 +1,81 @@
+"""Stores of tests that compare what ``session_counts`` keeps with what a count finds."""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.repository import SqlRepository
+from session_store.backends.sql.sqlite import open_sqlite
+
+KEPT = "SELECT sum(total), sum(running) FROM session_counts"
+COUNTED = "SELECT count(*), count(*) FILTER (WHERE status = 'running') FROM sessions"
+BY_HAND = """
+INSERT INTO sessions (app_name, user_id, session_id, status, version, last_seq, created_at,
+                      updated_at, metadata, state, agent_states)
+SELECT 'app', 'by hand', {ids}, '{status}', 1, 0, '2024-01-01', '2024-01-01', '{{}}', '{{}}', '{{}}'
+FROM {rows}"""
+
+
+class Place(ABC):
+    """A store, and a way past the library."""
+
+    @abstractmethod
+    def open(self) -> SqlRepository: ...
+
+    @abstractmethod
+    def connect(self) -> Any: ...
+
+    @abstractmethod
+    def insert(self, first: int, last: int, status: str) -> str:
+        """The statement of somebody who makes sessions by hand."""
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        """What the last of them finds, in one transaction."""
+        with closing(self.connect()) as connection, connection:
+            for statement in statements:
+                cursor = connection.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def check(self) -> tuple[int, int]:
+        """What is kept, which is what is there."""
+        kept, counted = self.run(f"{KEPT} UNION ALL {COUNTED}")
+        assert kept == counted
+        return int(counted[0]), int(counted[1])
+
+
+class File(Place):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> SqlRepository:
+        return open_sqlite(self.path)
+
+    def connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=30)
+
+    def insert(self, first: int, last: int, status: str) -> str:
+        rows = f"(WITH RECURSIVE n(i) AS (VALUES ({first}) UNION ALL SELECT i + 1 FROM n "
+        rows += f"WHERE i < {last}) SELECT i FROM n)"
+        return BY_HAND.format(ids="'s' || i", status=status, rows=rows)
+
+
+class Database(Place):
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def open(self) -> SqlRepository:
+        return open_postgres(self.url)
+
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.url)
+
+    def insert(self, first: int, last: int, status: str) -> str:
+        rows = f"generate_series({first}, {last}) AS i"
+        return BY_HAND.format(ids="'s' || i", status=status, rows=rows)
