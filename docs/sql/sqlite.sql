@@ -110,5 +110,13 @@ SELECT count(*), count(*) FILTER (WHERE status = 'running') FROM sessions;
 
 UPDATE session_store_alembic_version SET version_num='0004' WHERE session_store_alembic_version.version_num = '0003';
 
+-- Running upgrade 0004 -> 0005
+
+DROP INDEX ix_sessions_user;
+
+CREATE INDEX ix_sessions_user ON sessions (user_id, updated_at, app_name);
+
+UPDATE session_store_alembic_version SET version_num='0005' WHERE session_store_alembic_version.version_num = '0004';
+
 COMMIT;
 

@@ -101,15 +101,16 @@ class TestPlans:
         query, moment = checked_filter(Query(app_name="app", user_id="ada")), at(idle_cutoff=-9)
         for position in POSITIONS:
             found = plan(connection, statements.select(query, position, 51, moment, dialect))
-            assert "ix_sessions_user (user_id=? AND app_name=? AND updated_at>?" in found
-            assert "TEMP B-TREE FOR ORDER BY" not in found
+            assert "sessions USING INDEX ix_sessions_user (user_id=? AND updated_at>?" in found
+            assert "TEMP B-TREE FOR ORDER BY" not in found, "it would sort all of the user's"
 
-    def test_a_users_sessions_in_all_applications_are_read_from_it_too(
+    def test_a_users_page_of_all_applications_is_read_from_it_too(
         self, connection: sqlite3.Connection, dialect: SqliteDialect
     ) -> None:
         query = checked_filter(Query(user_id="ada"))
         found = plan(connection, statements.select(query, None, 51, at(idle_cutoff=-9), dialect))
-        assert "sessions USING INDEX ix_sessions_user (user_id=?)" in found
+        assert "sessions USING INDEX ix_sessions_user (user_id=? AND updated_at>?" in found
+        assert "TEMP B-TREE FOR ORDER BY" not in found, "it would sort all of the user's"
 
     def test_a_session_is_found_without_its_user(
         self, connection: sqlite3.Connection, dialect: SqliteDialect

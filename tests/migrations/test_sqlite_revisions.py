@@ -147,7 +147,7 @@ def revision_of(path: Path) -> str | None:
 
 FAILING = """
 from alembic import op
-revision, down_revision = "9999", "0004"
+revision, down_revision = "9999", "0005"
 def upgrade():
     op.drop_table("session_entries")
     op.execute("DELETE FROM sessions")

@@ -14,7 +14,7 @@ from session_store.errors import SchemaError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 """Those in ``migrations/versions``, the oldest first; a test compares the two."""
 
 HEAD: Final = REVISIONS[-1]
