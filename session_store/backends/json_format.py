@@ -137,7 +137,7 @@ def _sessions(fragments: Fragments) -> Iterator[bytes]:
 
 def _fragment(stored: Stored, known: Fragments) -> tuple[Stored, bytes]:
     old = known.get(stored.record.key)
-    return old if old and old[0] is stored else (stored, to_text(stored))
+    return old if old and old[0] is stored else (stored, to_text(stored, old))
 
 
 def _shared_text(scope: SharedScope, document: str) -> str:

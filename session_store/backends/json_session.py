@@ -19,18 +19,28 @@ from session_store.session import SessionKey, Status
 
 _ENTRY: Final = {*EntryRecord._fields}
 _SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
+_OPENING: Final = b',\n      "entries": ['
+_CLOSING: Final = b"\n      ]\n    }"
+_EMPTY: Final = b"]\n    }"
 _MAX_VERSION: Final = 2**62
 _KINDS: Final = {dict: "an object", list: "an array", int: "an integer", str: "a string"}
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any], int, str)
 
 
-def to_text(stored: Stored) -> bytes:
-    """A member of the file's ``sessions``: one field a line, one entry a line."""
+def to_text(stored: Stored, before: tuple[Stored, bytes] | None = None) -> bytes:
+    """A member of the file's ``sessions``: one field a line, one entry a line.
+
+    ``before``: an older state of the session and its text, whose entries are taken from there: of a
+    session of 10,000 one more is encoded, and not all.
+    """
+    kept, lines = _kept(stored, *before) if before else (0, [])
+    lines += [f"        {_entry_text(entry)}".encode() for entry in stored.entries[kept:]]
     fields = [f'      "{name}": {text}' for name, text in _fields(stored.record).items()]
-    entries = [f"        {_entry_text(entry)}" for entry in stored.entries]
     name = quoted(_name(stored.record.key))
-    lines = [*fields, f'      "entries": {block("[", entries, "      ]")}']
-    return f"    {name}: {block('{', lines, '    }')}".encode()
+    head = f"    {name}: {{\n" + ",\n".join(fields)
+    if not lines:
+        return head.encode() + _OPENING + _EMPTY
+    return b"".join((head.encode(), _OPENING, b"\n", b",\n".join(lines), _CLOSING))
 
 
 def from_json(name: str, found: Any) -> Stored:
@@ -68,6 +78,20 @@ def exactly(found: Any, keys: set[str], place: str) -> dict[str, Any]:
         odd = ", ".join(sorted(body.keys() ^ keys))
         raise InvalidValueError(place, f"lacks keys, or has some that don't belong there: {odd}")
     return body
+
+
+def _kept(stored: Stored, before: Stored, text: bytes) -> tuple[int, list[bytes]]:
+    """How many entries ``before`` had, if they are all there still, and their lines in its text.
+
+    None, where somebody else has laid out the text. No line of a document can look like a mark:
+    JSON writes line ends as escapes.
+    """
+    entries, start = before.entries, text.find(_OPENING) + len(_OPENING) + 1
+    lines = text[start : -len(_CLOSING)]
+    is_ours = text.endswith(_CLOSING) and lines.count(b"\n") == len(entries) - 1
+    if is_ours and stored.entries[: len(entries)] == entries:
+        return len(entries), [lines]
+    return 0, []
 
 
 def _check_together(name: str, stored: Stored) -> None:
