@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Event
+from threading import Barrier, Event
 
 import psycopg
 
@@ -82,10 +82,11 @@ def run(url: str, expired: int, sweepers: int = 4, writers: int = 8) -> Result:
     context = multiprocessing.get_context("spawn")
     workers = sweepers + writers + 1
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
-        stop = manager.Event()
+        stop, ready = manager.Event(), manager.Barrier(writers + 1, timeout=60)
         watching = pool.submit(watch, url, stop)
-        writing = [pool.submit(write, url, writer, stop) for writer in range(writers)]
+        writing = [pool.submit(write, url, writer, stop, ready) for writer in range(writers)]
         try:
+            ready.wait()
             removed = sum(pool.map(sweep, [url] * sweepers))
         finally:
             stop.set()
@@ -133,10 +134,11 @@ def watch(url: str, stop: Event) -> float:
     return longest
 
 
-def write(url: str, writer: int, stop: Event) -> list[float]:
-    """The seconds of each append to the writer's own ten sessions."""
+def write(url: str, writer: int, stop: Event, ready: Barrier) -> list[float]:
+    """The seconds of each append to the writer's own ten sessions, once all writers are there."""
     durations: list[float] = []
     with open_postgres(url, pool_size=1) as store:
+        ready.wait()
         while not stop.is_set():
             number = writer * 10 + len(durations) % 10 + 1
             key = SessionKey("app", f"user {number}", f"live {number}")
