@@ -95,7 +95,7 @@ def machine() -> dict[str, Any]:
     """What the times are of."""
     return {
         "cpus": os.cpu_count(),
-        "system": platform.platform(terse=True),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "packages": {name: found for name in PACKAGES if (found := installed(name))},

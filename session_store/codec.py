@@ -107,10 +107,10 @@ def encode_time(value: datetime) -> str:
     return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def decode_time(text: Any, place: str) -> datetime:
+def decode_time(value: Any, place: str) -> datetime:
     """The time that ``encode_time`` wrote."""
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(value)
         return time if time.tzinfo is UTC else time.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise CorruptStoreError(f"{place} holds no valid time") from None

@@ -87,8 +87,9 @@ class Dialect(ABC):
     def time(self, value: datetime | None) -> Any:
         """A UTC time as a parameter."""
 
+    @staticmethod
     @abstractmethod
-    def to_time(self, value: Any, place: str) -> datetime:
+    def to_time(value: Any, place: str) -> datetime:
         """The UTC time of a column."""
 
     @abstractmethod

@@ -236,8 +236,7 @@ class PostgresDialect(Dialect):
     def time(self, value: datetime | None) -> datetime | None:
         return value
 
-    def to_time(self, value: Any, place: str) -> datetime:
-        return postgres_connection.to_time(value, place)
+    to_time = staticmethod(postgres_connection.to_time)
 
     def labels(self, labels: Sequence[tuple[str, Scalar]]) -> tuple[str, dict[str, Any]]:
         """By the text of the value, which for equal values is the same: the codec wrote it."""

@@ -112,8 +112,7 @@ class SqliteDialect(Dialect):
     def time(self, value: datetime | None) -> str | None:
         return None if value is None else codec.encode_time(value.astimezone(UTC))
 
-    def to_time(self, value: Any, place: str) -> datetime:
-        return codec.decode_time(value, place)
+    to_time = staticmethod(codec.decode_time)
 
     def labels(self, labels: Sequence[tuple[str, Scalar]]) -> tuple[str, dict[str, Any]]:
         return "session_store_has_labels(metadata, :labels)", {"labels": json.dumps(labels)}
