@@ -193,7 +193,7 @@ COMMENT ON COLUMN session_counts.running IS 'The same of running ones: the sum i
 
 DO $do$ BEGIN EXECUTE replace($function$
 CREATE FUNCTION <schema>.session_counts_keep() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     more bigint := 0;
     starts bigint := 0;
@@ -231,17 +231,16 @@ $function$, '<schema>', (SELECT relnamespace::regnamespace::text FROM pg_class
 
 COMMENT ON FUNCTION session_counts_keep() IS 'Keeps session_counts: by triggers on sessions';
 
-DO $$ DECLARE role record; BEGIN
+REVOKE ALL ON FUNCTION session_counts_keep() FROM PUBLIC;
+
+DO $$ DECLARE role text; BEGIN
     FOR role IN
-        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END AS name,
-               bool_or(privilege_type <> 'SELECT') AS writes
+        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
         FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner)))
-        WHERE oid = 'sessions'::regclass AND grantee <> current_user::regrole
-          AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
-        GROUP BY grantee
+        WHERE oid = 'sessions'::regclass AND privilege_type = 'SELECT'
+          AND grantee <> quote_ident(current_user)::regrole
     LOOP
-        EXECUTE 'GRANT SELECT' || CASE WHEN role.writes THEN ', INSERT, UPDATE, DELETE' ELSE '' END
-            || ' ON session_counts TO ' || role.name;
+        EXECUTE 'GRANT SELECT ON session_counts TO ' || role;
     END LOOP;
 END $$;
 
@@ -263,7 +262,7 @@ CREATE TRIGGER session_counts_delete AFTER DELETE ON sessions
 REFERENCING OLD TABLE AS changed FOR EACH STATEMENT
 EXECUTE FUNCTION session_counts_keep();
 
-CREATE TRIGGER session_counts_status AFTER UPDATE OF status ON sessions FOR EACH ROW
+CREATE TRIGGER session_counts_status AFTER UPDATE ON sessions FOR EACH ROW
 WHEN ((OLD.status = 'running') <> (NEW.status = 'running'))
 EXECUTE FUNCTION session_counts_keep();
 

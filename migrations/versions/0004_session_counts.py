@@ -41,7 +41,7 @@ END""",
 
 FUNCTION = """DO $do$ BEGIN EXECUTE replace($function$
 CREATE FUNCTION <schema>.{own_keep}() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     more bigint := 0;
     starts bigint := 0;
@@ -82,26 +82,24 @@ TRIGGERS = {
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT""",
     "delete": """AFTER DELETE ON {sessions}
 REFERENCING OLD TABLE AS changed FOR EACH STATEMENT""",
-    "status": """AFTER UPDATE OF status ON {sessions} FOR EACH ROW
+    "status": """AFTER UPDATE ON {sessions} FOR EACH ROW
 WHEN ((OLD.status = 'running') <> (NEW.status = 'running'))""",
     "truncate": """AFTER TRUNCATE ON {sessions}
 FOR EACH STATEMENT""",
 }
 
 COMMENT = "COMMENT ON FUNCTION {keep}() IS 'Keeps session_counts: by triggers on sessions'"
+REVOKE = "REVOKE ALL ON FUNCTION {keep}() FROM PUBLIC"
 
-# Releases that are running write through the triggers with their own rights.
-GRANT = """DO $$ DECLARE role record; BEGIN
+# Who may read sessions may ask how many there are.
+GRANT = """DO $$ DECLARE role text; BEGIN
     FOR role IN
-        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END AS name,
-               bool_or(privilege_type <> 'SELECT') AS writes
+        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
         FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner)))
-        WHERE oid = '{sessions}'::regclass AND grantee <> current_user::regrole
-          AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
-        GROUP BY grantee
+        WHERE oid = '{sessions}'::regclass AND privilege_type = 'SELECT'
+          AND grantee <> quote_ident(current_user)::regrole
     LOOP
-        EXECUTE 'GRANT SELECT' || CASE WHEN role.writes THEN ', INSERT, UPDATE, DELETE' ELSE '' END
-            || ' ON {counts} TO ' || role.name;
+        EXECUTE 'GRANT SELECT ON {counts} TO ' || role;
     END LOOP;
 END $$"""
 
@@ -145,7 +143,7 @@ def upgrade() -> None:
         schema=schema(),
     )
     # On PostgreSQL those who write wait from the first trigger to the end, those who read do not.
-    prepared = () if on_sqlite() else (FUNCTION, COMMENT, GRANT, CHECK)
+    prepared = () if on_sqlite() else (FUNCTION, COMMENT, REVOKE, GRANT, CHECK)
     _execute(*prepared, *map(_create_trigger, _triggers()), COUNT)
 
 

@@ -34,7 +34,8 @@ CATALOG = {
         SELECT conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint')
         FROM pg_constraint WHERE connamespace = %(schema)s::regnamespace AND contype <> 'n'""",
     "functions": """
-        SELECT proname, pg_get_functiondef(oid), obj_description(oid, 'pg_proc')
+        SELECT proname, pg_get_functiondef(oid), obj_description(oid, 'pg_proc'),
+               has_function_privilege('public', oid, 'EXECUTE')
         FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace""",
     "triggers": """
         SELECT tgname, pg_get_triggerdef(t.oid), tgenabled::text

@@ -19,13 +19,14 @@ from session_store.backends.sql.postgres import open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.errors import StoreUnavailableError
 from session_store.session import SessionKey, Status
-from session_store.testing.given import change, create, deletion, messages
+from session_store.testing.given import at, change, create, deletion, messages
 from tests.backends.counted import Database, File
 from tests.migrations.support import downgrade, revision_in, upgrade
 from tests.servers.postgres import PostgresServer
 
 BEFORE = "0003"
-ROLE = "session_store_test_application"
+ROLE = "Session-Store-test"
+"""A name that SQL has to quote."""
 
 
 @pytest.mark.parametrize("names", [{}, {"schema": "zz9", "prefix": "yy8_"}], ids=str)
@@ -91,12 +92,12 @@ def grant(
 ) -> Iterator[Callable[[str], object]]:
     """Gives a privilege to a role that owns nothing."""
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE {ROLE}")
+        connection.execute(f'CREATE ROLE "{ROLE}"')
         try:
-            yield lambda privilege: connection.execute(f"GRANT {privilege} TO {ROLE}")
+            yield lambda privilege: connection.execute(f'GRANT {privilege} TO "{ROLE}"')
         finally:
-            connection.execute(f"DROP OWNED BY {ROLE} CASCADE")
-            connection.execute(f"DROP ROLE {ROLE}")
+            connection.execute(f'DROP OWNED BY "{ROLE}" CASCADE')
+            connection.execute(f'DROP ROLE "{ROLE}"')
 
 
 def as_role(url: str, statement: str) -> None:
@@ -104,14 +105,34 @@ def as_role(url: str, statement: str) -> None:
         connection.execute(statement)
 
 
-def test_who_may_write_sessions_goes_on(postgres_url: str, grant: Callable[[str], object]) -> None:
+@pytest.mark.parametrize("granted_at", [BEFORE, "head"])
+def test_who_may_write_sessions_needs_nothing_else(
+    postgres_url: str, grant: Callable[[str], object], granted_at: str
+) -> None:
     database = Database(postgres_url)
-    upgrade(postgres_url, BEFORE)
-    grant("INSERT ON sessions")
+    upgrade(postgres_url, granted_at)
+    grant("INSERT, TRUNCATE ON sessions, session_entries")
     upgrade(postgres_url)
     database.run("SELECT setval(pg_get_serial_sequence('session_counts', 'id'), 1000, false)")
     as_role(postgres_url, database.insert(1, 5, "running"))
     assert database.check() == (5, 5)
+    as_role(postgres_url, "TRUNCATE sessions, session_entries")
+    assert database.check() == (0, 0)
+
+
+MISCOUNT = """CREATE TEMP TABLE own (status text);
+CREATE TRIGGER own AFTER INSERT ON own REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION session_counts_keep()"""
+
+
+@pytest.mark.parametrize("harm", ["DELETE FROM session_counts", MISCOUNT])
+def test_nor_can_they_write_another_number(
+    postgres_url: str, grant: Callable[[str], object], harm: str
+) -> None:
+    upgrade(postgres_url)
+    grant("ALL ON sessions")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        as_role(postgres_url, harm)
 
 
 def test_who_may_read_sessions_may_read_how_many(
@@ -121,8 +142,18 @@ def test_who_may_read_sessions_may_read_how_many(
     grant("SELECT ON sessions")
     upgrade(postgres_url)
     as_role(postgres_url, "SELECT total FROM session_counts")
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        as_role(postgres_url, "DELETE FROM session_counts")
+
+
+def test_who_may_not_is_told_so(postgres_url: str, grant: Callable[[str], object]) -> None:
+    """A role that was made later, by somebody who did not know of the counts."""
+    upgrade(postgres_url)
+    tables = f"sessions, session_entries, {schema.VERSION_TABLE}"
+    grant(f"SELECT, INSERT, UPDATE, DELETE ON {tables}")
+    with open_postgres(f"{postgres_url}?options=-c%20role%3D{ROLE}") as store:
+        create(store)
+        with pytest.raises(StoreUnavailableError, match="lacks a privilege"):
+            store.stats(at())
+    assert Database(postgres_url).check() == (1, 0)
 
 
 def upgraded_from_a_snapshot(url: str) -> None:
@@ -149,14 +180,30 @@ def test_it_may_make_all_the_tables(postgres_url: str) -> None:
     assert revision_in(postgres_url) == schema.HEAD
 
 
-def test_nor_is_it_counted_by_an_owner_who_sees_some_only(
+def give_to_role(url: str) -> None:
+    """The tables of before, as their owner."""
+    owner = f'OWNER TO "{ROLE}"'
+    Database(url).run(
+        f"ALTER TABLE sessions {owner}", f"ALTER TABLE {schema.VERSION_TABLE} {owner}"
+    )
+
+
+def test_an_owner_upgrades(postgres_url: str, grant: Callable[[str], object]) -> None:
+    upgrade(postgres_url, BEFORE)
+    grant("CREATE ON SCHEMA public")
+    give_to_role(postgres_url)
+    upgrade(f"{postgres_url}?options=-c%20role%3D{ROLE}", "0004")
+    Database(postgres_url).run(Database(postgres_url).insert(1, 3, "running"))
+    assert Database(postgres_url).check() == (3, 3)
+
+
+def test_one_who_sees_some_sessions_only_does_not(
     postgres_url: str, grant: Callable[[str], object]
 ) -> None:
     upgrade(postgres_url, BEFORE)
-    grant("ALL ON SCHEMA public")
+    grant("CREATE ON SCHEMA public")
+    give_to_role(postgres_url)
     Database(postgres_url).run(
-        f"ALTER TABLE sessions OWNER TO {ROLE}",
-        f"ALTER TABLE {schema.VERSION_TABLE} OWNER TO {ROLE}",
         "ALTER TABLE sessions ENABLE ROW LEVEL SECURITY",
         "ALTER TABLE sessions FORCE ROW LEVEL SECURITY",
     )

@@ -32,12 +32,14 @@ BEGIN
 END""",
 )
 
-# The schema is in the text, and the path is fixed: it works whatever the path of the writer is, and
-# finds nothing that somebody has put there. Above READ COMMITTED rows that others have put together
-# would be an error, and so are left to the next. READ COMMITTED sees what was committed meanwhile.
+# With its owner's rights: who may write sessions needs none on the counts, and can't write anything
+# else there. The schema is in the text, and the path is fixed: it works whatever the path of the
+# writer is, and finds nothing that somebody has put there. Above READ COMMITTED rows that others
+# have put together would be an error, and so are left to the next; READ COMMITTED sees what was
+# committed meanwhile.
 CREATE_FUNCTION: Final = """DO $do$ BEGIN EXECUTE replace($function$
 CREATE FUNCTION <schema>.session_counts_keep() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     more bigint := 0;
     starts bigint := 0;
@@ -82,7 +84,7 @@ EXECUTE FUNCTION session_counts_keep()""",
     """CREATE TRIGGER session_counts_delete AFTER DELETE ON sessions
 REFERENCING OLD TABLE AS changed FOR EACH STATEMENT
 EXECUTE FUNCTION session_counts_keep()""",
-    """CREATE TRIGGER session_counts_status AFTER UPDATE OF status ON sessions FOR EACH ROW
+    """CREATE TRIGGER session_counts_status AFTER UPDATE ON sessions FOR EACH ROW
 WHEN ((OLD.status = 'running') <> (NEW.status = 'running'))
 EXECUTE FUNCTION session_counts_keep()""",
     """CREATE TRIGGER session_counts_truncate AFTER TRUNCATE ON sessions
@@ -91,7 +93,8 @@ EXECUTE FUNCTION session_counts_keep()""",
 )
 
 FUNCTION: Final = "FUNCTION session_counts_keep()"
+REVOKE: Final = f"REVOKE ALL ON {FUNCTION} FROM PUBLIC"
 PURPOSE: Final = "Keeps session_counts: by triggers on sessions"
 
 SQLITE: Final = (*SQLITE_TRIGGERS, COUNT)
-POSTGRESQL: Final = (CREATE_FUNCTION, *TRIGGERS, COUNT)
+POSTGRESQL: Final = (CREATE_FUNCTION, REVOKE, *TRIGGERS, COUNT)
