@@ -73,7 +73,8 @@ def built() -> Iterator[Statement]:
         for position, limit in product(POSITIONS, (None, 51)):
             yield sql.select(query, position, limit, at, POSTGRES)
     for at in MOMENTS:
-        yield sql.stats(at, POSTGRES)
+        for counted in (False, True):
+            yield sql.stats(at, POSTGRES, counted=counted)
         yield from sql.remove_expired(at, POSTGRES)
 
 
@@ -84,6 +85,7 @@ TEXTS = sorted(
         *(CONSTANTS[name] + POSTGRES.row_lock for name in LOCKED),
         *(statement.text for statement in BUILT),
         POSTGRES.sweep_lock,
+        POSTGRES.sees_part,
     }
 )
 

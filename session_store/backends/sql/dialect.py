@@ -36,7 +36,7 @@ class Dialect(ABC):
     """Whether it has one writer at a time: those of this process then queue in the process."""
 
     sees_part: ClassVar[str] = ""
-    """The condition that some sessions may be hidden from who asks, where a database can do so."""
+    """Asks whether some sessions may be hidden from who asks, where a database can do so."""
 
     patience: float
     """For how many seconds a caller waits for another one's work before it is told."""
