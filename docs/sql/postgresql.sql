@@ -277,11 +277,15 @@ UPDATE session_store_alembic_version SET version_num='0004' WHERE session_store_
 
 -- Running upgrade 0004 -> 0005
 
+LOCK TABLE sessions IN EXCLUSIVE MODE;
+
+CREATE INDEX ix_sessions_user_next ON sessions (user_id, updated_at, app_name);
+
+COMMENT ON INDEX ix_sessions_user_next IS 'Sessions of a user';
+
 DROP INDEX ix_sessions_user;
 
-CREATE INDEX ix_sessions_user ON sessions (user_id, updated_at, app_name);
-
-COMMENT ON INDEX ix_sessions_user IS 'Sessions of a user';
+ALTER INDEX ix_sessions_user_next RENAME TO ix_sessions_user;
 
 UPDATE session_store_alembic_version SET version_num='0005' WHERE session_store_alembic_version.version_num = '0004';
 

@@ -116,6 +116,15 @@ class TestPages:
         assert "ix_sessions_user" in found, found
         assert "Seq Scan" not in found
 
+    @pytest.mark.parametrize("who", [{"app_name": "app"}, {}])
+    def test_of_a_users_1000_sessions_about_a_page_is_read(
+        self, filled: psycopg.Connection, dialect: PostgresDialect, who: Any
+    ) -> None:
+        for position in POSITIONS:
+            statement = page(at(**EXPIRING), position, dialect, user_id="user 0", **who)
+            found = analyzed(filled, dialect, statement)
+            assert 51 <= sum(rows_read(found)) < 100, found
+
     def test_a_session_is_found_without_its_user(self, plan: Any, dialect: PostgresDialect) -> None:
         found = plan(*page(at(), None, dialect, app_name="app", session_id=KEY.session_id))
         assert "uq_sessions_key" in found, found

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
+from sqlalchemy import create_engine, event
 
 from session_store.backends.sql import postgres_upgrade, schema
 from session_store.backends.sql.postgres import open_postgres
@@ -105,6 +106,24 @@ def test_readers_wait_no_longer_than_the_lock_timeout(postgres_url: str, tmp_pat
     assert 1 < max(waits) < 2.5
     assert sorted(waits)[len(waits) // 2] < 0.1
     assert revision_in(postgres_url) == MADE_UP
+
+
+def test_they_read_while_the_index_of_users_is_made_anew(postgres_url: str) -> None:
+    upgrade(postgres_url, "0004")
+    made = []
+
+    def read(*arguments: Any) -> None:
+        if arguments[2].startswith("CREATE INDEX"):
+            made.append(arguments[2])
+            with psycopg.connect(postgres_url, options="-c lock_timeout=500") as other:
+                other.execute("SELECT count(*) FROM sessions")
+
+    engine = create_engine(f"postgresql+psycopg{postgres_url.removeprefix('postgresql')}")
+    event.listen(engine, "after_cursor_execute", read)
+    with engine.begin() as connection:
+        upgrade(postgres_url, "0005", connection=connection)
+    engine.dispose()
+    assert len(made) == 1
 
 
 def test_a_reader_that_never_ends_is_reported(postgres_url: str, tmp_path: Path) -> None:
