@@ -114,7 +114,7 @@ OWN_END = "(expires_at) WHERE expires_at IS NOT NULL"
 UPDATED = "(updated_at)"
 BRIN = "USING brin (updated_at)"
 COVERING = "(updated_at, status, expires_at, created_at, app_name)"
-USER_TIME = "(user_id, app_name, updated_at)"
+USER_TIME = "(user_id, updated_at, app_name)"
 USER = "(user_id, app_name)"
 CREATED_STATUS = "(created_at) INCLUDE (status)"
 APP_TIME = "(app_name, updated_at)"
@@ -160,6 +160,7 @@ QUESTIONS = {
     "... of a user with 1,000": LIST.format(
         f"{ALIVE} AND app_name = 'default' AND user_id = 'heavy-1'"
     ),
+    "... in all applications": LIST.format(f"{ALIVE} AND user_id = 'heavy-1'"),
     "newest 50 by created_at": f"SELECT {HEAD} FROM sessions WHERE {OWN} "
     f"AND NOT (updated_at < %(cutoff)s) {NEWEST.format('created_at')}",
     "stats, two passes": f"SELECT (SELECT count(*) FROM sessions), {COUNTS} FROM sessions "

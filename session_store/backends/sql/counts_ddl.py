@@ -2,9 +2,9 @@
 which people or older releases write are counted too.
 
 SQLite, with one writer at a time, has one row, and changes it. On PostgreSQL that row would be a
-queue, and one of each connection a chain of dead versions: 120,000 sessions that one connection set
-running took 46 s instead of 1.4. So there each change is a row more, which nobody ever waits for
-(2.4 s), and every thousandth puts into one row those that nobody else is at.
+queue, and one of each connection a chain of dead versions: setting 50,000 sessions running by one
+statement took 31 s instead of 1.0. So there each change is a row more, which nobody ever waits for
+(1.6 s), and every thousandth puts into one row those that nobody else is at.
 ``benchmarks/session_counts.py`` has the figures.
 """
 
@@ -75,8 +75,8 @@ END $body$
 $function$, '<schema>', (SELECT relnamespace::regnamespace::text FROM pg_class
                          WHERE oid = 'session_counts'::regclass)); END $do$"""
 
-# A statement that writes a thousand sessions is one change. Of updates only those that start or end
-# running: with transition tables every turn would take a sixth longer on the server.
+# A statement that makes or removes a thousand sessions is one change. Of updates only those that
+# start or end running are, by row: with transition tables every turn would call the function.
 TRIGGERS: Final = (
     """CREATE TRIGGER session_counts_insert AFTER INSERT ON sessions
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT
