@@ -3,8 +3,8 @@ which people or older releases write are counted too.
 
 SQLite, with one writer at a time, has one row, and changes it. On PostgreSQL that row would be a
 queue, and one of each connection a chain of dead versions: setting 50,000 sessions running by one
-statement took 31 s instead of 1.0. So there each change is a row more, which nobody ever waits for
-(1.6 s), and every thousandth puts into one row those that nobody else is at.
+statement took 16 s instead of 0.6. So there each change is a row more, which nobody ever waits for
+(1.1 s), and every thousandth puts into one row those that nobody else is at.
 ``benchmarks/session_counts.py`` has the figures.
 """
 
