@@ -85,7 +85,6 @@ TEXTS = sorted(
         *(CONSTANTS[name] + POSTGRES.row_lock for name in LOCKED),
         *(statement.text for statement in BUILT),
         POSTGRES.sweep_lock,
-        POSTGRES.sees_part,
     }
 )
 

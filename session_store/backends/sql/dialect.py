@@ -35,8 +35,8 @@ class Dialect(ABC):
     one_writer: ClassVar[bool] = False
     """Whether it has one writer at a time: those of this process then queue in the process."""
 
-    sees_part: ClassVar[str] = ""
-    """Asks whether some sessions may be hidden from who asks, where a database can do so."""
+    sees_part: ClassVar[str] = "false"
+    """Whether some sessions may be hidden from who asks, where a database can do so."""
 
     patience: float
     """For how many seconds a caller waits for another one's work before it is told."""

@@ -145,7 +145,7 @@ class PostgresDialect(Dialect):
     row_lock = " FOR UPDATE"
     skip_locked = " FOR UPDATE SKIP LOCKED"
     entry_ids = "entry_id = ANY(:entry_ids)"
-    sees_part = "SELECT row_security_active('sessions')"
+    sees_part = "row_security_active('sessions')"
 
     def __init__(self, place: str, names: Names, patience: float, *, local: bool) -> None:
         self.place, self.names, self.patience = place, names, patience

@@ -107,8 +107,10 @@ class SqlRepository(SessionRepository):
         return removed
 
     def stats(self, at: Moment) -> StoreStats:
-        statement = sql.stats(at, self._dialect, counted=self._sees_part())
-        ((total, alive, active),) = self._rows(statement)
+        ((total, alive, active, sees_part),) = self._rows(sql.stats(at, self._dialect))
+        if sees_part:
+            counted = sql.stats(at, self._dialect, counted=True)
+            ((total, alive, active, _),) = self._rows(counted)
         if total is None or min(alive, active) < 0:
             raise CorruptStoreError(
                 "session_counts does not agree with sessions: somebody has turned its triggers off "
@@ -123,10 +125,6 @@ class SqlRepository(SessionRepository):
 
     def close(self) -> None:
         self._runner.close()
-
-    def _sees_part(self) -> bool:
-        question = self._dialect.sees_part
-        return bool(question) and self._rows(sql.Statement(question, {})) == [(True,)]
 
     def _rows(self, statement: sql.Statement) -> list[tuple[Any, ...]]:
         return self._runner.ask(lambda run: run.run(*statement).all())
