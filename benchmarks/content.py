@@ -89,9 +89,10 @@ def seeds(
     state_bytes: int = STATE_BYTES,
     age: float = 0.0,
 ) -> Iterator[Seed]:
-    """Sessions 0, 1, 2…, ``per_user`` of each user, last written ``age`` seconds ago, in an order
-    that is not the one of their numbers. ``entries`` may depend on the number."""
-    document, now = state(state_bytes), time.time()
+    """Sessions 0, 1, 2…, ``per_user`` of each user. They were last written in the day that ended
+    ``age`` seconds ago, in an order that is not the one of their numbers. ``entries`` may depend
+    on the number."""
+    document, now, step = state(state_bytes), time.time(), min(1.0, DAY / max(sessions, 1))
     held = entries if callable(entries) else lambda _: entries
     for number in range(sessions):
         yield Seed(
@@ -99,5 +100,5 @@ def seeds(
             metadata={"title": f"Conversation {number}", "source": "web"},
             state=document,
             entries=list(islice(iter(utterance, None), held(number))),
-            updated=now - age - number * 7919 % sessions,
+            updated=now - age - number * 7919 % sessions * step,
         )

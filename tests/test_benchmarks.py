@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks import chart, cli
+from benchmarks.content import DAY, seeds
 from benchmarks.plan import QUICK, plan
 from benchmarks.results import ratio_of
 from benchmarks.subjects import FLOOR, OURS, PEERS
@@ -51,6 +53,11 @@ def test_the_chart_has_a_figure_for_every_ratio(found: Path) -> None:
     figures = [each for each in drawing.iter(f"{SVG}text") if each.get("class") == "figure"]
     assert len(figures) == len([row for row in rows if row["ratio"]]) > 10
     assert chart.drawn(rows) == (found / "chart.svg").read_text()
+
+
+def test_the_sessions_of_a_large_store_are_not_expired() -> None:
+    oldest = min(seed.updated for seed in seeds("held", 200_000, 0))
+    assert time.time() - oldest < 2 * DAY
 
 
 def test_a_ratio_is_the_median_of_those_of_the_rounds() -> None:
