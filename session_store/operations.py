@@ -70,9 +70,6 @@ class Edit(NamedTuple):
         return kept | new
 
 
-_NOTHING = Edit()
-
-
 class EncodedRestore(NamedTuple):
     """The status and the JSON texts of the documents that a checkpoint brings back."""
 
@@ -227,10 +224,10 @@ def _expires_at(changes: Changes) -> datetime | Literal[Removed.REMOVED] | None:
 
 
 def _edit(patch: Patch, path: str, depth: int = 0) -> Edit:
-    if patch == {}:
-        return _NOTHING
     if not isinstance(patch, Mapping):
         raise InvalidValueError(path, f"must be a mapping of keys, not {type(patch).__name__}")
+    if not patch:
+        return Edit()
     values = {key: value for key, value in patch.items() if value is not REMOVED}
     removed = tuple(key for key, value in patch.items() if value is REMOVED)
     codec.encode_document(dict.fromkeys(removed), path)  # keys are checked, wanted or not

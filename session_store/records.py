@@ -65,7 +65,11 @@ def to_entries(records: Sequence[EntryRecord]) -> tuple[Entry, ...]:
     entries, names, new, parsed = [], _ALL_FIELDS[Entry], object.__new__, codec.parsed
     with suppress(ValueError):
         for seq, entry_id, kind, text, created_at, version in records:
-            if not (type(seq) is type(version) is int and type(entry_id) is type(kind) is str):
+            if not (
+                type(seq) is type(version) is int
+                and type(entry_id) is type(kind) is str
+                and type(created_at) is datetime
+            ):
                 break
             entry = new(Entry)
             fields = {

@@ -168,7 +168,7 @@ class TestRecords:
 
     def test_a_damaged_entry_is_corrupt_and_none_is_skipped(self) -> None:
         entries = [to_entry_record(entry) for entry in new_session(history="abc").entries]
-        for damage in ({"payload": "{"}, {"seq": "x"}, {"kind": None}):
+        for damage in ({"payload": "{"}, {"seq": "x"}, {"kind": None}, {"created_at": None}):
             damaged = [entries[0], entries[1]._replace(**damage), entries[2]]
             with pytest.raises(CorruptStoreError, match="entry"):
                 to_session(record(last_seq=3), damaged)
