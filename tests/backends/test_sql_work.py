@@ -85,7 +85,7 @@ def test_the_statements_of_a_call_on_sqlite(
         "state": 3,
         "create": 3,
         "two entries": 3,
-        "repeated turn": 5,
+        "repeated turn": 4,
     }.items(),
 )
 def test_the_round_trips_of_a_call_on_postgresql_are_so_many_at_most(

@@ -43,15 +43,15 @@ class SqlRepository(SessionRepository):
         return self._runner.pool.size
 
     def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
+        at_once = self._single_turn(operations)
+        step = self._carry_out if at_once is None else self._decided
+
         def carry_out(run: Statements) -> tuple[Applied | None, ...]:
             self._lock_in_order(run, operations)
-            return tuple([self._carry_out(run, operation) for operation in operations])
+            return tuple([step(run, operation) for operation in operations])
 
-        return self._runner.write(
-            carry_out,
-            repeatable=all(map(_is_recognised, operations)),
-            at_once=self._single_turn(operations),
-        )
+        repeatable = all(map(_is_recognised, operations))
+        return self._runner.write(carry_out, repeatable=repeatable, at_once=at_once)
 
     def fetch(
         self, key: SessionKey, window: Window
