@@ -16,6 +16,7 @@ from session_store.errors import StoreUnavailableError
 from session_store.session import SessionKey, Status
 from session_store.testing.given import KEY, at, change, count, create, load, messages, seqs
 from tests.servers.binaries import postgres_folders
+from tests.servers.fixtures import do_without
 from tests.servers.postgres import PostgresServer
 from tests.servers.stores import upgrade
 
@@ -136,7 +137,7 @@ def test_a_backup_is_the_whole_store(
 ) -> None:
     folder = next((each for each in postgres_folders() if (each / "pg_dump").exists()), None)
     if folder is None:
-        pytest.skip("there is no pg_dump")
+        do_without("there is no pg_dump")
     upgrade(postgres_url)
     with open_postgres(postgres_url) as store:
         create(store, KEY, history=["a"], status=Status.RUNNING)

@@ -19,7 +19,8 @@ COUNTED = "SELECT count(*), count(*) FILTER (WHERE status = 'running') FROM sess
 BY_HAND = """
 INSERT INTO sessions (app_name, user_id, session_id, status, version, last_seq, created_at,
                       updated_at, metadata, state, agent_states)
-SELECT 'app', 'by hand', {ids}, '{status}', 1, 0, '2024-01-01', '2024-01-01', '{{}}', '{{}}', '{{}}'
+SELECT 'app', 'by hand', 's' || i, '{status}', 1, 0, '2024-01-01',
+       '2024-01-01', '{{}}', '{{}}', '{{}}'
 FROM {rows}"""
 
 
@@ -33,8 +34,12 @@ class Place(ABC):
     def connect(self) -> Any: ...
 
     @abstractmethod
+    def rows(self, first: int, last: int) -> str:
+        """Rows with each number, as ``i``."""
+
     def insert(self, first: int, last: int, status: str) -> str:
         """The statement of somebody who makes sessions by hand."""
+        return BY_HAND.format(status=status, rows=self.rows(first, last))
 
     def run(self, *statements: str) -> list[tuple[Any, ...]]:
         """What the last of them finds, in one transaction."""
@@ -60,10 +65,9 @@ class File(Place):
     def connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=30)
 
-    def insert(self, first: int, last: int, status: str) -> str:
-        rows = f"(WITH RECURSIVE n(i) AS (VALUES ({first}) UNION ALL SELECT i + 1 FROM n "
-        rows += f"WHERE i < {last}) SELECT i FROM n)"
-        return BY_HAND.format(ids="'s' || i", status=status, rows=rows)
+    def rows(self, first: int, last: int) -> str:
+        more = f"VALUES ({first}) UNION ALL SELECT i + 1 FROM n WHERE i < {last}"
+        return f"(WITH RECURSIVE n(i) AS ({more}) SELECT i FROM n)"
 
 
 class Database(Place):
@@ -76,6 +80,5 @@ class Database(Place):
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.url)
 
-    def insert(self, first: int, last: int, status: str) -> str:
-        rows = f"generate_series({first}, {last}) AS i"
-        return BY_HAND.format(ids="'s' || i", status=status, rows=rows)
+    def rows(self, first: int, last: int) -> str:
+        return f"generate_series({first}, {last}) AS i"

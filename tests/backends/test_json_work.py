@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,8 +108,9 @@ def test_callers_at_the_same_time_share_saves(
     assert is_held.wait(10)
     for thread in threads[1:]:
         thread.start()
-    while len(store._group._waiting) < 7:
-        pass
+    until = time.monotonic() + 10
+    while len(store._group._waiting) < 7 and time.monotonic() < until:
+        time.sleep(0.001)
     go_on.set()
     for thread in threads:
         thread.join()

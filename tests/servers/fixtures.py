@@ -63,11 +63,12 @@ def required(server: AbstractContextManager[Server]) -> Iterator[Server]:
         try:
             running = stack.enter_context(server)
         except NoServerError as error:
-            _do_without(str(error))
+            do_without(str(error))
         yield running
 
 
-def _do_without(reason: str) -> NoReturn:
+def do_without(reason: str) -> NoReturn:
+    """The end of a test that needs what is not here."""
     if os.environ.get("SESSION_STORE_REQUIRE_SERVERS") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
