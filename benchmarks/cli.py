@@ -4,7 +4,7 @@ they take of memory and disk, and what becomes of it as they grow.
     python -m benchmarks                                                   # speed
     python -m benchmarks --stores sqlite-full --workloads turn,load        # names begin so
     python -m benchmarks speed memory size --json found.json --svg chart.svg
-    python -m benchmarks growth --sessions 1000,1000000
+    python -m benchmarks growth --sessions 1000,1000000 --entries 10,10000
 
 Absolute times are of the machine that it ran on. Ratios compare stores of one durability, in turn
 in one run. PostgreSQL is started for it: one that is installed, or one from a wheel.
@@ -26,8 +26,8 @@ from benchmarks.growth import Growth, cells
 from benchmarks.measure import Effort, measured
 from benchmarks.memory import peaks
 from benchmarks.modes import MODES, Places
-from benchmarks.plan import FULL, QUICK, plan
-from benchmarks.size import sizes
+from benchmarks.plan import ALONE, AT_ONCE, FULL, QUICK, plan
+from benchmarks.size import GROWTHS, QUICK_GROWTHS, sizes
 from benchmarks.subjects import CANDIDATES, FLOOR, OURS, PEERS, Candidate
 from benchmarks.workloads import Workload
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 BEGAN = time.perf_counter()
 NORMAL_EFFORT = Effort(rounds=7, calls=20, limit=1.0)
-QUICK_EFFORT = Effort(rounds=2, calls=4, limit=0.2)
+QUICK_EFFORT = Effort(rounds=1, calls=2, limit=0.2)
 NORMAL_GROWTH = Growth(
     sessions=(1000, 10_000, 100_000),
     entries=(10, 100, 1000, 10_000),
@@ -70,9 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def speed(run: Run) -> None:
     found = measured(run.workloads, run.candidates, run.places, run.effort, say)
     lines = results.lines(found)
+    at_once = list(results.gains(lines, ALONE, AT_ONCE))
     report.show_speed(lines)
     rows = [results.as_json(line, MODES[line.mode].durability, FLOOR, OURS) for line in lines]
     run.keep("speed", rows)
+    run.keep("at once", [each._asdict() | {"ratio": each.ratio._asdict()} for each in at_once])
     if run.options.svg:
         run.options.svg.write_text(chart.drawn(rows), encoding="utf-8")
 
@@ -87,7 +89,8 @@ def memory(run: Run) -> None:
 
 
 def size(run: Run) -> None:
-    found = list(sizes(run.candidates, run.places, say))
+    growths = QUICK_GROWTHS if run.options.quick else GROWTHS
+    found = list(sizes(run.candidates, growths, run.places, say))
     report.show_sizes(found)
     run.keep("size", [each._asdict() for each in found])
 
@@ -169,11 +172,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="keep what was found in this file")
     parser.add_argument("--svg", type=Path, help="draw the ratios of the speed")
     parser.add_argument("--directory", help="where the stores lie meanwhile; a disk, not memory")
-    sessions, entries, in_file = (
-        (1000, 10_000, 100_000),
-        (10, 100, 1000, 10_000),
-        (100, 1000, 10_000),
-    )
+    sessions, entries, in_file = NORMAL_GROWTH
     parser.add_argument("--sessions", type=_numbers, default=sessions, help="growth: how many")
     parser.add_argument("--entries", type=_numbers, default=entries, help="growth: how many held")
     parser.add_argument("--in-file", type=_numbers, default=in_file, help="growth: sessions in it")

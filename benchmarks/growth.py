@@ -59,7 +59,7 @@ def cells(
     growth: Growth, candidates: Sequence[Candidate], places: Places, effort: Effort, say: Say
 ) -> Iterator[Cell]:
     ours = [each for each in candidates if each.name == OURS and each.mode != "file"]
-    files = [each for each in candidates if each.mode == "file"]
+    files = [each for each in candidates if each.name == OURS and each.mode == "file"]
     grown = partial(_grown, places=places, effort=effort, say=say)
     if ours:
         stages = {size: _of_sessions(size) for size in growth.sessions}
@@ -68,7 +68,7 @@ def cells(
         yield from grown("entries of a session", stages, ours, BY_ENTRIES)
     if files:
         stages = {size: _in_file(size) for size in growth.in_file}
-        yield from grown("sessions in the file", stages, files, {"turn": w.turn})
+        yield from grown("sessions in the file", stages, files, IN_FILE)
 
 
 def _grown(
@@ -175,6 +175,9 @@ BY_SESSIONS: Mapping[str, Run] = {
     "get_storage_stats": _statistics,
     "get_session_count": _count,
 }
+IN_FILE = {name: run for name, run in BY_SESSIONS.items() if run is not w.newest}
+"""There each session is of a user of its own."""
+
 BY_ENTRIES: Mapping[str, Run] = {
     name: BY_SESSIONS[name]
     for name in ("turn", "change one key of the state", f"load the last {LAST}")

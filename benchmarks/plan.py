@@ -13,6 +13,9 @@ from benchmarks.modes import Kind
 from benchmarks.workloads import LAST, PAGE, Stage, Workload
 
 SMALL_STATE = 200
+ALONE, AT_ONCE = "threads-alone", "threads-own"
+"""One thread that saves, and eight at once."""
+
 MONTH = 30 * DAY
 
 
@@ -81,7 +84,8 @@ def expired_sessions(scale: Scale) -> Workload:
 def crowds(scale: Scale) -> Iterator[Workload]:
     """What was stored is counted by loading it."""
     ways = {
-        "threads-own": ("8 threads, sessions of their own", w.threads_own),
+        ALONE: ("1 thread, session of its own", w.thread_alone),
+        AT_ONCE: ("8 threads, sessions of their own", w.threads_own),
         "threads-one": ("8 threads, one session", w.threads_one),
         "processes-own": ("4 processes, sessions of their own", w.processes_own),
         "processes-one": ("4 processes, one session", w.processes_one),

@@ -12,7 +12,8 @@ from benchmarks.growth import Cell
 from benchmarks.measure import Measured
 from benchmarks.memory import Peak
 from benchmarks.modes import MODES
-from benchmarks.results import Line, time_of
+from benchmarks.plan import ALONE, AT_ONCE
+from benchmarks.results import Gain, Line, gains, time_of
 from benchmarks.size import Size
 from benchmarks.subjects import FLOOR, OURS
 
@@ -23,6 +24,8 @@ WIDTH = 200
 def show_speed(lines: Sequence[Line]) -> None:
     """Ours beside the floor; then, if there are any, the peers beside ours."""
     _show(_beside_the_floor(lines))
+    if found := list(gains(lines, ALONE, AT_ONCE)):
+        _show(_at_once(found))
     peers = [(line, name) for line in lines for name in line.subjects if name not in (OURS, FLOOR)]
     if peers:
         _show(_beside_ours(peers))
@@ -35,6 +38,16 @@ def _beside_the_floor(lines: Iterable[Line]) -> Table:
         ratio = line.ratio(OURS, FLOOR)
         taken = (_taken(line, name) for name in (OURS, FLOOR))
         table.add_row(line.title, mode.title, mode.durability, *taken, str(ratio or ""))
+    return table
+
+
+def _at_once(gains: Iterable[Gain]) -> Table:
+    table = _table(
+        "8 threads saving at once", "durability", "subject", "rate / one thread's (min-max)"
+    )
+    for gain in gains:
+        mode = MODES[gain.mode]
+        table.add_row(mode.title, mode.durability, gain.subject, str(gain.ratio))
     return table
 
 

@@ -7,7 +7,7 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
@@ -49,14 +49,13 @@ class Line(NamedTuple):
         """Of their times, round by round; ``None`` where one of them has none."""
         if not {one, other} <= self.subjects.keys():
             return None
-        mine, theirs = (
-            [each.seconds for each in self.subjects[name].rounds] for name in (one, other)
-        )
-        return ratio_of(mine, theirs)
+        return ratio_of(self.times(one), self.times(other))
+
+    def times(self, subject: str) -> list[float]:
+        return [each.seconds for each in self.subjects[subject].rounds]
 
     def seconds(self, subject: str) -> float | None:
-        found = self.subjects.get(subject)
-        return median(each.seconds for each in found.rounds) if found else None
+        return median(self.times(subject)) if subject in self.subjects else None
 
 
 def lines(found: Iterable[Measured]) -> list[Line]:
@@ -67,6 +66,24 @@ def lines(found: Iterable[Measured]) -> list[Line]:
         made.setdefault((each.workload, each.mode), line).subjects[each.subject] = each
     kinds = list(dict.fromkeys(name.partition("-")[0] for name, _ in made))
     return sorted(made.values(), key=lambda line: kinds.index(line.workload.partition("-")[0]))
+
+
+class Gain(NamedTuple):
+    """The rate of eight threads that save at once, as a multiple of one thread's."""
+
+    mode: str
+    subject: str
+    ratio: Ratio
+
+
+def gains(lines: Iterable[Line], alone: str, at_once: str) -> Iterator[Gain]:
+    """Of whom both were measured, round by round: a crowd's time is that of each turn."""
+    found = {(line.workload, line.mode): line for line in lines}
+    for (workload, mode), line in found.items():
+        other = found.get((at_once, mode))
+        if workload == alone and other:
+            for name in [each for each in line.subjects if each in other.subjects]:
+                yield Gain(mode, name, ratio_of(line.times(name), other.times(name)))
 
 
 def as_json(line: Line, durability: str, floor: str, ours: str) -> dict[str, Any]:
@@ -87,7 +104,7 @@ def _subject_as_json(name: str, line: Line, ours: str) -> dict[str, Any]:
         "seconds": line.seconds(name),
         "to_ours": ratio and ratio._asdict(),
         **{name: found.total(name) for name in ("calls", "refused", "lost")},
-        "rounds": [each.seconds for each in found.rounds],
+        "rounds": [float(f"{seconds:.4g}") for seconds in line.times(name)],
     }
 
 
@@ -108,7 +125,18 @@ def save(path: Path, part: str, content: Any, effort: Effort | None = None) -> N
     """Beside the parts that other runs left there."""
     kept = json.loads(path.read_text()) if path.exists() else {}
     kept |= {part: {"machine": machine(), "effort": effort and effort._asdict(), "rows": content}}
-    path.write_text(json.dumps(kept, indent=1) + "\n")
+    path.write_text(_in_lines(kept))
+
+
+def _in_lines(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """JSON in which a row is a line, so that a new run is read as what changed."""
+    return "{" + ",".join(f"\n{json.dumps(name)}: {_part(parts[name])}" for name in parts) + "\n}\n"
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    rows = ",\n ".join(json.dumps(row) for row in part["rows"])
+    rest = json.dumps({name: value for name, value in part.items() if name != "rows"})
+    return f'{rest[:-1]},\n "rows": [\n {rows}]}}'
 
 
 def shown(value: float) -> str:

@@ -18,7 +18,7 @@ from benchmarks.subject import Subject
 from benchmarks.subjects import Candidate
 
 ENTRY = 1000
-GROWTHS = (100, 1000)
+GROWTHS, QUICK_GROWTHS = (100, 1000), (10, 20)
 TOO_MUCH = 10
 """A store that takes so many times the entries' bytes is not asked for ten times as many."""
 
@@ -34,21 +34,23 @@ class Size(NamedTuple):
     bytes_each: float
 
 
-def sizes(candidates: Sequence[Candidate], places: Places, say: Say) -> Iterator[Size]:
+def sizes(
+    candidates: Sequence[Candidate], growths: Sequence[int], places: Places, say: Say
+) -> Iterator[Size]:
     for candidate in candidates:
         if candidate.subject.offers("load"):
             say(f"size: {candidate.name}, {candidate.mode}")
             with places.new(candidate.store) as place:
-                yield from _grown(candidate, place)
+                yield from _grown(candidate, growths, place)
 
 
-def _grown(candidate: Candidate, place: str) -> Iterator[Size]:
+def _grown(candidate: Candidate, growths: Sequence[int], place: str) -> Iterator[Size]:
     mode = candidate.store
     candidate.subject.make(mode, place)
     with closing(candidate.subject(mode, place)) as subject:
         subject.fill(seeds("grown", 1, 1, state_bytes=200))
     before, appended = size_of(mode, place), 0
-    for entries in GROWTHS:
+    for entries in growths:
         with closing(candidate.subject(mode, place)) as subject:
             _append(subject, entries - appended)
         appended = entries

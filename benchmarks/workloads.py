@@ -173,6 +173,11 @@ def timed(subject: Subject, calls: Sequence[Call], round_: Round) -> Timed:
 # A crowd ----------------------------------------------------------------------------------------
 
 
+def thread_alone(stage: Stage, subject: Subject, round_: Round) -> Timed:
+    """What the rate of many is a multiple of: one of them, with as many turns as all of theirs."""
+    return _crowd(stage, subject, round_, 1, at_once)
+
+
 def threads_own(stage: Stage, subject: Subject, round_: Round) -> Timed:
     return _crowd(stage, subject, round_, CROWD, at_once)
 

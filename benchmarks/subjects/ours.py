@@ -1,4 +1,7 @@
-"""This library, called as an application calls it: by the service."""
+"""This library, called as an application calls it: by the service.
+
+Only filling, which is not measured, goes past it: no application writes sessions of last month.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,15 @@ from benchmarks import bulk
 from benchmarks.content import Document, Key, Seed
 from benchmarks.modes import Mode
 from benchmarks.subject import Subject
-from session_store import Entry, Moment, PersistentSessionService, Session, SessionHead, Status
-from session_store.aio import AsyncSessionService
+from session_store import (
+    AsyncSessionService,
+    Entry,
+    Moment,
+    PersistentSessionService,
+    Session,
+    SessionHead,
+    Status,
+)
 from session_store.operations import Create, checked_create
 from session_store.session import DEFAULT_APP_NAME
 
