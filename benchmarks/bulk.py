@@ -18,7 +18,6 @@ import psycopg
 
 from benchmarks.content import Key, Seed
 from benchmarks.modes import Mode
-from session_store.session import DEFAULT_APP_NAME
 
 Row = Sequence[Any]
 
@@ -32,10 +31,10 @@ NEW = "SELECT user_id, session_id, id FROM sessions WHERE id > "
 
 
 class Tables(ABC):
-    """Our tables in one database."""
+    """Tables of one database."""
 
     tidy: ClassVar[Sequence[str]]
-    """Statements after which nothing is left to do of what was filled in."""
+    """Statements after which nothing is left to do of what was filled into ours."""
 
     @abstractmethod
     def insert(self, table: str, columns: str, rows: Iterable[Row]) -> None: ...
@@ -47,6 +46,7 @@ class Tables(ABC):
     def commit(self) -> None: ...
 
     def fill(self, seeds: Iterable[Seed]) -> None:
+        """Ours."""
         rest = iter(seeds)
         while batch := list(islice(rest, BATCH)):
             ((newest,),) = self.rows("SELECT coalesce(max(id), 0) FROM sessions")
@@ -64,7 +64,6 @@ class SqliteTables(Tables):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.execute("PRAGMA synchronous=OFF")
 
     def insert(self, table: str, columns: str, rows: Iterable[Row]) -> None:
         places = ", ".join("?" for _ in columns.split(","))
@@ -103,6 +102,7 @@ def fill(mode: Mode, place: str, seeds: Iterable[Seed]) -> None:
     """The tables of the store at ``place``, which exist."""
     if mode.kind == "sqlite":
         with closing(sqlite3.connect(f"{place}/sessions.db")) as connection:
+            connection.execute("PRAGMA synchronous=OFF")
             SqliteTables(connection).fill(seeds)
     else:
         with psycopg.connect(place, autocommit=True) as connection:
@@ -112,7 +112,7 @@ def fill(mode: Mode, place: str, seeds: Iterable[Seed]) -> None:
 def _session(seed: Seed) -> Row:
     time, seq = _time(seed), len(seed.entries)
     documents = _encoded(seed.metadata), _encoded(seed.state), "{}"
-    return (DEFAULT_APP_NAME, *seed.key, "running", 1, seq, time, time, *documents)
+    return ("default", *seed.key, "running", 1, seq, time, time, *documents)
 
 
 def _entries(seed: Seed, session: int) -> Iterator[Row]:

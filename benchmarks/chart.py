@@ -16,7 +16,7 @@ from benchmarks.results import shown
 Row = Mapping[str, Any]
 """Of the JSON: what was measured of a workload in one store."""
 
-LABELS, COLUMN, BAR, FIGURE = 270, 164, 104, 148
+LABELS, COLUMN, BAR, FIGURE = 310, 164, 104, 148
 TOP, HEIGHT, FOOT = 92, 24, 40
 MARGIN = 20
 MOST = 5.0
@@ -75,7 +75,7 @@ def _opened(width: int, height: int, told: str) -> Iterator[str]:
     yield f"<style>{SHAPES}\n{COLOURS.format(**LIGHT)}\n{dark}</style>"
     yield f'<rect class="ground" width="{width}" height="{height}" rx="8"/>'
     yield _text(MARGIN, 30, "What a call takes, as a multiple of hand-written SQL", "title")
-    under = "JSON file: of an fsynced replace of as many bytes; what it reads is in memory."
+    under = "JSON file: of an fsynced replace, or a first read, of as many bytes; then in memory."
     yield _text(MARGIN, 50, under, "quiet")
 
 

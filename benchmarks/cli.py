@@ -25,7 +25,7 @@ from benchmarks import chart, report, results
 from benchmarks.growth import Growth, cells
 from benchmarks.measure import Effort, measured
 from benchmarks.memory import peaks
-from benchmarks.modes import MODES, Places
+from benchmarks.modes import MODES, Places, waits_for_disk
 from benchmarks.plan import ALONE, AT_ONCE, FULL, QUICK, plan
 from benchmarks.size import GROWTHS, QUICK_GROWTHS, sizes
 from benchmarks.subjects import CANDIDATES, FLOOR, OURS, PEERS, Candidate
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.servers.postgres import PostgresServer
 
 BEGAN = time.perf_counter()
-NORMAL_EFFORT = Effort(rounds=7, calls=20, limit=1.0)
+NORMAL_EFFORT = Effort(rounds=5, calls=20, limit=1.0)
 QUICK_EFFORT = Effort(rounds=1, calls=2, limit=0.2)
 NORMAL_GROWTH = Growth(
     sessions=(1000, 10_000, 100_000),
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed(arguments)
     with TemporaryDirectory(dir=options.directory) as directory, server(options) as postgres:
         run = asked_for(options, Places(Path(directory), postgres), has_server=postgres is not None)
-        for part in options.parts or ["speed"]:
+        for part in options.parts:
             PARTS[part](run)
 
 
@@ -148,6 +148,9 @@ def server(options: argparse.Namespace) -> Iterator[PostgresServer | None]:
                 found = stack.enter_context(running_postgres(durable=True))
             except NoServerError as error:
                 say(f"without PostgreSQL: {error}")
+            if found and not options.quick and not waits_for_disk(found.url()):
+                say("without PostgreSQL: its fsync or synchronous_commit is off")
+                found = None
         yield found
 
 
@@ -162,7 +165,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=", ".join(PARTS))
+    parts = ", ".join(PARTS)
+    parser.add_argument("parts", nargs="*", type=_part, default=["speed"], help=parts)
     parser.add_argument("--stores", type=_stores, default=list(MODES), help=", ".join(MODES))
     names = ", ".join(each.name for each in plan(FULL))
     parser.add_argument("--workloads", type=_names, default=[""], help=f"begin so: {names}")
@@ -177,6 +181,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--entries", type=_numbers, default=entries, help="growth: how many held")
     parser.add_argument("--in-file", type=_numbers, default=in_file, help="growth: sessions in it")
     return parser.parse_args(arguments)
+
+
+def _part(text: str) -> str:
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"use {', '.join(PARTS)}")
+    return text
 
 
 def _names(text: str) -> list[str]:

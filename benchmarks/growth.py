@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from benchmarks.content import Seed, key_of, seeds
 from benchmarks.crowds import Workers
 from benchmarks.measure import Effort, Say, opened, settled
 from benchmarks.modes import Kind, Places
+from benchmarks.plan import SMALL_STATE
 from benchmarks.results import Ratio, ratio_of
 from benchmarks.subject import Subject
 from benchmarks.subjects import OURS, Candidate
@@ -28,12 +30,14 @@ Run = Callable[[Stage, Subject, Round], Timed]
 
 PER_USER = 100
 TARGETS = 200
-SMALL_STATE = 200
 FEW, ENOUGH = 3, LAST + 5
 """Entries of a session, and of those that are worked on."""
 
 HOLDING = 10
 """Sessions that hold many entries."""
+
+FEWEST = 10
+"""As many as the smallest of them hold: so all answer with the same."""
 
 
 class Cell(NamedTuple):
@@ -160,6 +164,13 @@ def _count(_: Stage, subject: Subject, round_: Round) -> Timed:
     return _of_service(subject, round_, lambda ours: ours.service.get_session_count())
 
 
+def _turn_for_each_megabyte(stage: Stage, subject: Subject, round_: Round) -> Timed:
+    """The same at each size where the cost of a save is that of its bytes."""
+    megabytes = Path(subject.place, "sessions.json").stat().st_size / 1e6
+    timed = w.turn(stage, subject, round_)
+    return timed._replace(seconds=timed.seconds / megabytes)
+
+
 def _of_service(subject: Subject, round_: Round, call: Callable[[Ours], object]) -> Timed:
     assert isinstance(subject, Ours)
     return w.timed(subject, [partial(call, subject)] * round_.calls, round_)
@@ -175,10 +186,14 @@ BY_SESSIONS: Mapping[str, Run] = {
     "get_storage_stats": _statistics,
     "get_session_count": _count,
 }
-IN_FILE = {name: run for name, run in BY_SESSIONS.items() if run is not w.newest}
+IN_FILE = {
+    "turn, for each MB of the file": _turn_for_each_megabyte,
+    **{name: run for name, run in BY_SESSIONS.items() if run is not w.newest},
+}
 """There each session is of a user of its own."""
 
 BY_ENTRIES: Mapping[str, Run] = {
-    name: BY_SESSIONS[name]
-    for name in ("turn", "change one key of the state", f"load the last {LAST}")
+    "turn": w.turn,
+    "change one key of the state": w.update_state,
+    f"load the last {FEWEST}": partial(w.load_last, count=FEWEST),
 }

@@ -54,9 +54,11 @@ def measured(
 ) -> Iterator[Measured]:
     """In the order of the plan; what a subject does not offer is left out."""
     for stage, workloads in groupby(plan, lambda workload: workload.stage):
-        say(f"{stage.name}: filling")
         wanted = list(workloads)
         able = [each for each in candidates if any(_does(each, w) for w in wanted)]
+        if not able:
+            continue
+        say(f"{stage.name}: filling")
         with opened(able, stage, places) as subjects, settled():
             yield from _on_stage(wanted, subjects, effort, say)
 

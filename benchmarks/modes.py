@@ -24,6 +24,9 @@ class Mode(NamedTuple):
     durability: str
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
 
+    def __str__(self) -> str:
+        return f"{self.title}: {self.durability}"
+
 
 MODES = {
     mode.name: mode
@@ -34,6 +37,15 @@ MODES = {
         Mode("postgres", "postgresql", "PostgreSQL", "fsync=on, synchronous_commit=on"),
     )
 }
+
+
+def waits_for_disk(url: str) -> bool:
+    """Whether the PostgreSQL has the durability that its rows name; a user's own may not."""
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        asked = (f"SHOW {name}".encode() for name in ("fsync", "synchronous_commit"))
+        return all(connection.execute(each).fetchone() == ("on",) for each in asked)
 
 
 def size_of(mode: Mode, place: str) -> int:

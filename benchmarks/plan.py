@@ -77,7 +77,7 @@ def many_sessions(scale: Scale) -> Iterator[Workload]:
 
 
 def expired_sessions(scale: Scale) -> Workload:
-    title = f"remove {scale.cleaned // 10:,} expired of {scale.cleaned:,}"
+    title = f"remove {scale.cleaned // 10:,} expired of {scale.cleaned:,}; file: a tenth"
     return Workload(cleaning(scale), "cleanup", title, "remove_expired", w.remove_expired)
 
 

@@ -32,31 +32,28 @@ def show_speed(lines: Sequence[Line]) -> None:
 
 
 def _beside_the_floor(lines: Iterable[Line]) -> Table:
-    table = _table("workload", "store", "durability", "ours", "floor", "ours / floor (min-max)")
+    table = _table("workload", "store", "ours", "floor", "ours / floor (min-max)", words=2)
     for line in lines:
-        mode = MODES[line.mode]
         ratio = line.ratio(OURS, FLOOR)
         taken = (_taken(line, name) for name in (OURS, FLOOR))
-        table.add_row(line.title, mode.title, mode.durability, *taken, str(ratio or ""))
+        table.add_row(line.title, str(MODES[line.mode]), *taken, str(ratio or ""))
     return table
 
 
 def _at_once(gains: Iterable[Gain]) -> Table:
-    table = _table(
-        "8 threads saving at once", "durability", "subject", "rate / one thread's (min-max)"
-    )
+    heading = "8 threads saving at once"
+    table = _table(heading, "subject", "rate / one thread's (min-max)", words=2)
     for gain in gains:
-        mode = MODES[gain.mode]
-        table.add_row(mode.title, mode.durability, gain.subject, str(gain.ratio))
+        table.add_row(str(MODES[gain.mode]), gain.subject, str(gain.ratio))
     return table
 
 
 def _beside_ours(peers: Iterable[tuple[Line, str]]) -> Table:
     table = _table("workload", "store", "peer", "peer's", "ours", "peer / ours (min-max)", "turns")
     for line, name in peers:
-        mode, taken = MODES[line.mode], (_taken(line, each) for each in (name, OURS))
-        ratio = str(line.ratio(name, OURS) or "")
-        table.add_row(line.title, mode.title, name, *taken, ratio, _kept(line.subjects[name]))
+        taken = (_taken(line, each) for each in (name, OURS))
+        ratio, kept = str(line.ratio(name, OURS) or ""), _kept(line.subjects[name])
+        table.add_row(line.title, str(MODES[line.mode]), name, *taken, ratio, kept)
     return table
 
 
@@ -77,7 +74,7 @@ def show_memory(peaks: Iterable[Peak]) -> None:
     for peak in peaks:
         process = "" if peak.process is None else f"{peak.process / 1e6:.0f} MB"
         call = "" if peak.call is None else f"{peak.call / 1e3:,.0f} KB"
-        table.add_row(peak.title, MODES[peak.mode].title, peak.subject, process, call)
+        table.add_row(peak.title, str(MODES[peak.mode]), peak.subject, process, call)
     _show(table)
 
 
@@ -85,7 +82,7 @@ def show_sizes(sizes: Iterable[Size]) -> None:
     table = _table("growth", "store", "subject", "bytes on disk for each entry of 1 KB")
     for each in sizes:
         title = f"{each.entries:,} entries"
-        table.add_row(title, MODES[each.mode].title, each.subject, f"{each.bytes_each:,.0f}")
+        table.add_row(title, str(MODES[each.mode]), each.subject, f"{each.bytes_each:,.0f}")
     _show(table)
 
 
@@ -100,16 +97,16 @@ def _grown(by: str, cells: Sequence[Cell]) -> Table:
     table = _table(f"call, by {by}", "store", "subject", *columns, "largest / smallest (min-max)")
     for cell in cells:
         taken: Iterator[str] = (time_of(cell.seconds[size]) for size in sizes)
-        title = MODES[cell.mode].title
+        title = str(MODES[cell.mode])
         table.add_row(cell.call, title, cell.subject, *taken, str(cell.ratio))
     return table
 
 
-def _table(*headings: str) -> Table:
-    """Its first three columns are words, the others figures."""
+def _table(*headings: str, words: int = 3) -> Table:
+    """Its first columns are words, the others figures."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for number, heading in enumerate(headings):
-        justify: JustifyMethod = "left" if number < 3 else "right"
+        justify: JustifyMethod = "left" if number < words else "right"
         table.add_column(heading, justify=justify, no_wrap=True)
     return table
 

@@ -103,9 +103,9 @@ def load(stage: Stage, subject: Subject, round_: Round) -> Timed:
     return timed(subject, calls, round_)
 
 
-def load_last(stage: Stage, subject: Subject, round_: Round) -> Timed:
-    calls = [partial(subject.load_last, held, LAST) for held in _held(stage, subject, round_)]
-    assert min(LAST, stage.held) <= subject.count(subject.ask(calls[0])) <= LAST
+def load_last(stage: Stage, subject: Subject, round_: Round, count: int = LAST) -> Timed:
+    calls = [partial(subject.load_last, held, count) for held in _held(stage, subject, round_)]
+    assert min(count, stage.held) <= subject.count(subject.ask(calls[0])) <= count
     return timed(subject, calls, round_)
 
 

@@ -10,8 +10,10 @@ import json
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
+from benchmarks.bulk import Tables
 from benchmarks.content import DAY, Document, Key, Seed
 from benchmarks.subject import Subject
 
@@ -30,6 +32,10 @@ SCHEMA = (
         session_id TEXT NOT NULL, seq INTEGER NOT NULL, data TEXT NOT NULL,
         PRIMARY KEY (session_id, seq))""",
 )
+SESSION = (
+    "id, user_id, status, version, last_seq, created_at, updated_at, metadata, state, agent_states"
+)
+ENTRY = "session_id, seq, data"
 INSERT_SESSION = "INSERT INTO sessions VALUES (?, ?, 'running', 1, ?, ?, ?, NULL, NULL, ?, ?, '{}')"
 INSERT_ENTRY = "INSERT INTO entries VALUES (?, ?, ?)"
 SAVE_STATE = "UPDATE sessions SET state = ?, updated_at = ?, version = version + 1 WHERE id = ?"
@@ -66,16 +72,20 @@ class ByHand(Subject):
     def state_for_update(self, session_id: str) -> str: ...
 
     @abstractmethod
-    def fill_rows(self, statement: str, rows: Iterable[Row]) -> None: ...
+    def tables(self) -> Tables: ...
 
     @abstractmethod
     def tidy(self) -> None:
         """Leave nothing to do of what was filled in, as ``bulk`` does for ours."""
 
     def fill(self, seeds: Iterable[Seed]) -> None:
-        kept = list(seeds)
-        self.fill_rows(INSERT_SESSION, (_session_row(seed) for seed in kept))
-        self.fill_rows(INSERT_ENTRY, (row for seed in kept for row in _entry_rows(seed)))
+        kept, tables = list(seeds), self.tables()
+
+        def both() -> None:
+            tables.insert("sessions", SESSION, map(_session_row, kept))
+            tables.insert("entries", ENTRY, chain.from_iterable(map(_entry_rows, kept)))
+
+        self.transaction(both)
         self.tidy()
 
     def set_state(self, held: Key, name: str, value: Document) -> None:
@@ -136,9 +146,9 @@ def decoded(row: Row) -> Row:
 
 
 def _session_row(seed: Seed) -> Row:
-    documents = encoded(seed.metadata), encoded(seed.state)
-    times = seed.updated, seed.updated
-    return (seed.key.session_id, seed.key.user_id, len(seed.entries), *times, *documents)
+    user, session = seed.key
+    documents = encoded(seed.metadata), encoded(seed.state), "{}"
+    return (session, user, "running", 1, len(seed.entries), *[seed.updated] * 2, *documents)
 
 
 def _entry_rows(seed: Seed) -> Iterator[Row]:

@@ -12,9 +12,16 @@ from benchmarks.subject import Subject
 from benchmarks.subjects.by_hand import encoded
 from benchmarks.subjects.ours import Ours
 
+READER = """
+import json
+with open({file!r}, "rb") as file:
+    sessions = json.loads(file.read())["sessions"]
+entries = sessions["default/{user_id}/{session_id}"]["entries"]
+"""
+
 
 class FileFloor(Subject):
-    """Only saves: what is read is in memory anyway."""
+    """Only saves, and a process that reads it all: what is read later is in memory anyway."""
 
     def __init__(self, mode: Mode, place: str) -> None:
         super().__init__(mode, place)
@@ -46,6 +53,9 @@ class FileFloor(Subject):
     def remove_expired(self) -> None:
         """A tenth."""
         self._save(memoryview(self._content)[: len(self._content) * 9 // 10])
+
+    def reader(self, key: Key) -> str:
+        return READER.format(file=f"{self.place}/sessions.json", **key._asdict())
 
     def _save(self, content: bytearray | memoryview) -> None:
         with self._draft.open("wb", buffering=0) as draft:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
+from benchmarks.bulk import PostgresTables
 from benchmarks.content import Document, Key
 from benchmarks.modes import Mode
 from benchmarks.subjects.by_hand import SCHEMA, ByHand, Row, encoded
@@ -64,9 +65,8 @@ class PostgresFloor(ByHand):
         assert row
         return str(row[0])
 
-    def fill_rows(self, statement: str, rows: Iterable[Row]) -> None:
-        with self.connection().transaction(), self.connection().cursor() as cursor:
-            cursor.executemany(_placed(statement), rows)
+    def tables(self) -> PostgresTables:
+        return PostgresTables(self.connection())
 
     def tidy(self) -> None:
         for statement in ("VACUUM (ANALYZE) sessions", "VACUUM (ANALYZE) entries", "CHECKPOINT"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.bulk import SqliteTables
@@ -80,8 +80,8 @@ class SqliteFloor(ByHand):
         (state,) = self.run(STATE, (session_id,)).fetchone()
         return str(state)
 
-    def fill_rows(self, statement: str, rows: Iterable[Row]) -> None:
-        self.transaction(lambda: self.connection().executemany(statement, rows))
+    def tables(self) -> SqliteTables:
+        return SqliteTables(self.connection())
 
     def tidy(self) -> None:
         for statement in SqliteTables.tidy:
