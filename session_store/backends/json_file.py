@@ -9,6 +9,7 @@ replacement is ``atomic_file``'s, damage is ``json_recovery``'s.
 from __future__ import annotations
 
 import logging
+import operator
 import os
 import threading
 import weakref
@@ -201,17 +202,22 @@ def _lock_of(path: Path, timeout: float) -> FileLock:
 
 def _differ(before: SessionTable, after: SessionTable) -> bool:
     """A session that was written is another object: nothing is compared by content."""
-    return set(map(id, before)) != set(map(id, after)) or before.shared != after.shared
+    return (
+        before.keys() != after.keys()
+        or not all(map(operator.is_, before, after))
+        or before.shared != after.shared
+    )
 
 
 def _erases(before: SessionTable, after: SessionTable) -> bool:
-    return any(_is_erased(stored, after.get(stored.record.key)) for stored in before)
+    new = after.get
+    return any(_is_erased(old, new(key)) for key, old in before.items() if new(key) is not old)
 
 
 def _is_erased(old: Stored, new: Stored | None) -> bool:
     """Whether a session was deleted, replaced by a new one of its key, or rewound."""
-    if new is None or new is old:
-        return new is None
+    if new is None:
+        return True
     end = old.record.last_seq
     return new.record.version <= old.record.version or (
         new.entries[end - 1 : end] != old.entries[end - 1 : end]

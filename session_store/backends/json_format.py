@@ -31,7 +31,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from session_store import codec, legacy
-from session_store.backends.json_session import block, exactly, from_json, quoted, to_text, typed
+from session_store.backends.json_session import (
+    Fragment,
+    block,
+    exactly,
+    from_json,
+    quoted,
+    to_text,
+    typed,
+)
 from session_store.backends.memory import SessionTable, Stored
 from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, InvalidValueError
@@ -50,7 +58,7 @@ _MAX_REVISION: Final = 10**17
 _TOP: Final = {"checksum", "format", "revision", "sessions", "shared_states"}
 _SHARED: Final = {"app_name", "user_id", "document"}
 
-Fragments: TypeAlias = Mapping[SessionKey, tuple[Stored, bytes]]
+Fragments: TypeAlias = Mapping[SessionKey, Fragment]
 """The bytes of each session, and of which state of it: what is the same is not encoded again."""
 
 
@@ -68,7 +76,7 @@ class Contents(NamedTuple):
 
 def encode(table: SessionTable, revision: int, known: Fragments) -> tuple[bytearray, Fragments]:
     """The file's bytes, and the fragments to give to the next call."""
-    fragments = {stored.record.key: _fragment(stored, known) for stored in table}
+    fragments = {key: _fragment(stored, known.get(key)) for key, stored in table.items()}
     shared = block("[", [_shared_text(*one) for one in table.shared.items()], "  ]")
     parts = [
         _start(revision),
@@ -135,9 +143,8 @@ def _sessions(fragments: Fragments) -> Iterator[bytes]:
     yield b"\n  }" if fragments else b"}"
 
 
-def _fragment(stored: Stored, known: Fragments) -> tuple[Stored, bytes]:
-    old = known.get(stored.record.key)
-    return old if old and old[0] is stored else (stored, to_text(stored))
+def _fragment(stored: Stored, old: Fragment | None) -> Fragment:
+    return old if old and old[0] is stored else (stored, to_text(stored, old))
 
 
 def _shared_text(scope: SharedScope, document: str) -> str:
@@ -152,10 +159,12 @@ def _digest(body: bytes | memoryview) -> str:
 def _intact(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragments]:
     rest, texts = _cut(data)
     contents = _contents(_parsed(rest, path), path)
-    stored = {text: one for one, text in known.values()}
-    fragments: dict[SessionKey, tuple[Stored, bytes]] = {}
+    # By their first lines, which name them: as keys, 10 MB of texts take 5 ms to be hashed.
+    before = {_first_line(fragment[1]): fragment for fragment in known.values()}
+    fragments: dict[SessionKey, Fragment] = {}
     for text in texts:
-        one = stored.get(text) or _session(text, path)
+        old = before.get(_first_line(text))
+        one = old[0] if old and old[1] == text else _session(text, path)
         contents.table.put(one.record.key, one)
         fragments[one.record.key] = one, text
     if len(fragments) != len(texts):
@@ -171,6 +180,10 @@ def _cut(data: bytes) -> tuple[bytes, list[bytes]]:
         return data, []
     texts = data[start : end - len(_END)].split(_END + b",\n")
     return data[: start - 1] + data[end + 3 :], [text + _END for text in texts]
+
+
+def _first_line(text: bytes) -> bytes:
+    return text[: text.find(b"\n")]
 
 
 def _session(text: bytes, path: Path) -> Stored:

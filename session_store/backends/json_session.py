@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from session_store import codec
@@ -17,6 +17,11 @@ from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.records import EntryRecord, SessionRecord
 from session_store.session import SessionKey, Status
 
+Fragment: TypeAlias = tuple[Stored, bytes]
+"""A state of a session, and its text."""
+
+_OPENING: Final = b'\n      "entries": [\n'
+_CLOSING: Final = b"\n      ]\n    }"
 _ENTRY: Final = {*EntryRecord._fields}
 _SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
 _MAX_VERSION: Final = 2**62
@@ -24,13 +29,16 @@ _KINDS: Final = {dict: "an object", list: "an array", int: "an integer", str: "a
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any], int, str)
 
 
-def to_text(stored: Stored) -> bytes:
-    """A member of the file's ``sessions``: one field a line, one entry a line."""
-    fields = [f'      "{name}": {text}' for name, text in _fields(stored.record).items()]
-    entries = [f"        {_entry_text(entry)}" for entry in stored.entries]
-    name = quoted(_name(stored.record.key))
-    lines = [*fields, f'      "entries": {block("[", entries, "      ]")}']
-    return f"    {name}: {block('{', lines, '    }')}".encode()
+def to_text(stored: Stored, known: Fragment | None = None) -> bytes:
+    """A member of the file's ``sessions``: one field a line, one entry a line.
+
+    What ``known``, a state before of the session, holds of its entries is not encoded again.
+    """
+    kept, number = _kept(stored, known) if known else (b"", 0)
+    new = ",\n".join(f"        {_entry_text(entry)}" for entry in stored.entries[number:]).encode()
+    opening, closing = (b"\n", _CLOSING) if stored.entries else (b"", b"]\n    }")
+    separator = b",\n" if kept and new else b""
+    return b"".join((_head(stored.record), opening, kept, separator, new, closing))
 
 
 def from_json(name: str, found: Any) -> Stored:
@@ -70,6 +78,18 @@ def exactly(found: Any, keys: set[str], place: str) -> dict[str, Any]:
     return body
 
 
+def _kept(stored: Stored, known: Fragment) -> tuple[bytes | memoryview, int]:
+    """The text of the entries that ``known`` begins with, and how many; none after a rewind.
+
+    No string of JSON holds a line's end, so the first mark is the one that ``to_text`` set.
+    """
+    old, text = known
+    number, start = len(old.entries), text.find(_OPENING)
+    if not number or start < 0 or stored.entries[:number] != old.entries:
+        return b"", 0
+    return memoryview(text)[start + len(_OPENING) : -len(_CLOSING)], number
+
+
 def _check_together(name: str, stored: Stored) -> None:
     record, entries = stored
     if name != _name(record.key):
@@ -79,6 +99,11 @@ def _check_together(name: str, stored: Stored) -> None:
     versions = record.version, *(entry.version for entry in entries)
     if not all(1 <= version <= record.version < _MAX_VERSION for version in versions):
         raise InvalidValueError("version", "must be 1 or more, an entry's at most its session's")
+
+
+def _head(record: SessionRecord) -> bytes:
+    fields = ",\n".join(f'      "{name}": {text}' for name, text in _fields(record).items())
+    return f'    {quoted(_name(record.key))}: {{\n{fields},\n      "entries": ['.encode()
 
 
 def _fields(record: SessionRecord) -> dict[str, str]:
