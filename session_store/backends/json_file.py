@@ -22,6 +22,7 @@ from session_store.backends.file_lock import FileLock, NotWritableError
 from session_store.backends.group_commit import Call, GroupCommit
 from session_store.backends.json_format import (
     Contents,
+    FileText,
     decode_edited,
     encode,
     is_intact,
@@ -154,16 +155,18 @@ class JsonFileRepository(SessionRepository):
         content, fragments = encode(table, after.revision, before.fragments)
         if before.contents.is_legacy:
             keep_original(self.path)
-        written = atomic_file.replace(self.path, content, backup=backup_of(self.path))
+        written = atomic_file.replace(
+            self.path, content.chunks(), seal=content.seal, backup=backup_of(self.path)
+        )
         with self._publishing:
             self._snapshot = Snapshot(after, written, fragments)
         if _erases(before.contents.table, table):
             self._erase_from_backup(content)
 
-    def _erase_from_backup(self, content: bytearray) -> None:
+    def _erase_from_backup(self, content: FileText) -> None:
         """What was deleted for good shall not stay in the backup until the next save."""
         try:
-            atomic_file.replace(backup_of(self.path), content)
+            atomic_file.replace(backup_of(self.path), content.chunks(), seal=content.seal)
         except StoreUnavailableError as error:
             _log.warning("what was deleted is still in the backup, until the next save: %s", error)
 
@@ -186,7 +189,8 @@ def accept_edited_file(path: str | os.PathLike[str]) -> int:
         data, _ = atomic_file.read(file) or (b"", None)
         contents = decode_edited(data, file)
         if not contents.is_legacy and not is_intact(data):
-            atomic_file.replace(file, encode(contents.table, _next_revision(contents, file), {})[0])
+            content, _ = encode(contents.table, _next_revision(contents, file), {})
+            atomic_file.replace(file, content.chunks(), seal=content.seal)
     return len(list(contents.table))
 
 

@@ -6,9 +6,10 @@ it came from a stranger, because people edit these files: anything odd is refuse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from session_store import codec
@@ -17,11 +18,10 @@ from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.records import EntryRecord, SessionRecord
 from session_store.session import SessionKey, Status
 
-Fragment: TypeAlias = tuple[Stored, bytes]
-"""A state of a session, and its text."""
-
-_OPENING: Final = b'\n      "entries": [\n'
-_CLOSING: Final = b"\n      ]\n    }"
+_OPENING: Final = b'\n      "entries": ['
+_END: Final = b"\n      ]\n    }"
+_EMPTY_END: Final = b"]\n    }"
+_BLOCK: Final = 2**16
 _ENTRY: Final = {*EntryRecord._fields}
 _SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
 _MAX_VERSION: Final = 2**62
@@ -29,16 +29,43 @@ _KINDS: Final = {dict: "an object", list: "an array", int: "an integer", str: "a
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any], int, str)
 
 
-def to_text(stored: Stored, known: Fragment | None = None) -> bytes:
+class Fragment(NamedTuple):
+    """A state of a session and its text: what stands before the entries, and these in blocks.
+
+    Blocks, since a history that is copied whole for each entry costs more than its checksum.
+    """
+
+    stored: Stored
+    head: bytes
+    history: tuple[bytes, ...]
+
+    @property
+    def parts(self) -> tuple[bytes, ...]:
+        return self.head, *self.history, _END if self.history else _EMPTY_END
+
+
+def encoded(stored: Stored, known: Fragment | None = None) -> Fragment:
     """A member of the file's ``sessions``: one field a line, one entry a line.
 
-    What ``known``, a state before of the session, holds of its entries is not encoded again.
+    The entries that ``known``, a state before, begins with are not encoded again.
     """
-    kept, number = _kept(stored, known) if known else (b"", 0)
-    new = ",\n".join(f"        {_entry_text(entry)}" for entry in stored.entries[number:]).encode()
-    opening, closing = (b"\n", _CLOSING) if stored.entries else (b"", b"]\n    }")
-    separator = b",\n" if kept and new else b""
-    return b"".join((_head(stored.record), opening, kept, separator, new, closing))
+    old = known.stored.entries if known else ()
+    if known is None or stored.entries[: len(old)] != old:  # rewound, or another one of its key
+        return Fragment(stored, _head(stored.record), _extended((), stored.entries))
+    history = _extended(known.history, stored.entries[len(old) :])
+    return Fragment(stored, _head(stored.record), history)
+
+
+def decoded(stored: Stored, text: bytes) -> Fragment:
+    """The fragment of a text that was read. No string of JSON holds a line's end, so the first
+    mark is the one that ``encoded`` set; a text that is not from there is encoded anew."""
+    start = text.find(_OPENING) + len(_OPENING)
+    end = _END if stored.entries else _EMPTY_END
+    if start < len(_OPENING) or not text.endswith(end):
+        return encoded(stored)
+    lines = text[start : -len(end)]
+    blocks = (lines[n : n + _BLOCK] for n in range(0, len(lines), _BLOCK))
+    return Fragment(stored, text[:start], tuple(blocks))
 
 
 def from_json(name: str, found: Any) -> Stored:
@@ -78,16 +105,15 @@ def exactly(found: Any, keys: set[str], place: str) -> dict[str, Any]:
     return body
 
 
-def _kept(stored: Stored, known: Fragment) -> tuple[bytes | memoryview, int]:
-    """The text of the entries that ``known`` begins with, and how many; none after a rewind.
-
-    No string of JSON holds a line's end, so the first mark is the one that ``to_text`` set.
-    """
-    old, text = known
-    number, start = len(old.entries), text.find(_OPENING)
-    if not number or start < 0 or stored.entries[:number] != old.entries:
-        return b"", 0
-    return memoryview(text)[start + len(_OPENING) : -len(_CLOSING)], number
+def _extended(history: tuple[bytes, ...], entries: Sequence[EntryRecord]) -> tuple[bytes, ...]:
+    if not entries:
+        return history
+    lines = ",\n".join(f"        {_entry_text(entry)}" for entry in entries).encode()
+    if not history:
+        return (b"\n" + lines,)
+    *full, last = history
+    new = b",\n" + lines
+    return (*full, last + new) if len(last) < _BLOCK else (*history, new)
 
 
 def _check_together(name: str, stored: Stored) -> None:
