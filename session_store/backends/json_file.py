@@ -9,7 +9,6 @@ replacement is ``atomic_file``'s, damage is ``json_recovery``'s.
 from __future__ import annotations
 
 import logging
-import operator
 import os
 import threading
 import weakref
@@ -36,7 +35,7 @@ from session_store.backends.json_recovery import (
     loaded,
     recovered,
 )
-from session_store.backends.memory import SessionTable, Stored
+from session_store.backends.memory import Draft, SessionTable, Stored
 from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 from session_store.operations import Moment, Operation
@@ -143,16 +142,16 @@ class JsonFileRepository(SessionRepository):
     def _carry_out(self, calls: Sequence[Call[SessionTable]]) -> None:
         """With the lock held: all that the calls change becomes one save."""
         before = self._current()
-        table = before.contents.table.copy()
+        table = Draft(before.contents.table)
         for call in calls:
             call.run(table)
         if _differ(before.contents.table, table):
             self._save(before, table)
 
-    def _save(self, before: Snapshot, table: SessionTable) -> None:
+    def _save(self, before: Snapshot, table: Draft) -> None:
         """Where this raises, memory is not told: the next look at the file tells what holds."""
         after = Contents(table, before.contents.revision + 1)
-        content, fragments = encode(table, after.revision, before.fragments)
+        content, fragments = encode(table, after.revision, before.fragments, table.written)
         if before.contents.is_legacy:
             keep_original(self.path)
         written = atomic_file.replace(
@@ -204,22 +203,21 @@ def _lock_of(path: Path, timeout: float) -> FileLock:
     return FileLock(Path(f"{path}.lock"), timeout)
 
 
-def _differ(before: SessionTable, after: SessionTable) -> bool:
+def _differ(before: SessionTable, after: Draft) -> bool:
     """A session that was written is another object: nothing is compared by content."""
-    return (
-        before.keys() != after.keys()
-        or not all(map(operator.is_, before, after))
-        or before.shared != after.shared
+    return before.shared != after.shared or any(
+        after.get(key) is not before.get(key) for key in after.written
     )
 
 
-def _erases(before: SessionTable, after: SessionTable) -> bool:
-    new = after.get
-    return any(_is_erased(old, new(key)) for key, old in before.items() if new(key) is not old)
+def _erases(before: SessionTable, after: Draft) -> bool:
+    return any(_is_erased(before.get(key), after.get(key)) for key in after.written)
 
 
-def _is_erased(old: Stored, new: Stored | None) -> bool:
+def _is_erased(old: Stored | None, new: Stored | None) -> bool:
     """Whether a session was deleted, replaced by a new one of its key, or rewound."""
+    if old is None or old is new:
+        return False
     if new is None:
         return True
     end = old.record.last_seq

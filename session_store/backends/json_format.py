@@ -26,7 +26,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -104,9 +104,17 @@ class FileText:
         return self.seal() + unsealed[len(_BLANK) :]
 
 
-def encode(table: SessionTable, revision: int, known: Fragments) -> tuple[FileText, Fragments]:
-    """The file's text, and the fragments to give to the next call."""
-    fragments = {key: _fragment(stored, known.get(key)) for key, stored in table.items()}
+def encode(
+    table: SessionTable,
+    revision: int,
+    known: Fragments,
+    changed: Collection[SessionKey] | None = None,
+) -> tuple[FileText, Fragments]:
+    """The file's text, and the fragments to give to the next call.
+
+    ``changed``: the keys of all that can differ from ``known``; any can where it is not given.
+    """
+    fragments = _fragments(table, known, table.keys() if changed is None else changed)
     shared = block("[", [_shared_text(*one) for one in table.shared.items()], "  ]")
     end = f',\n  "shared_states": {shared}\n}}\n'.encode()
     return FileText([_start(revision), *_sessions(fragments), end]), fragments
@@ -174,6 +182,18 @@ def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join(batch)
             batch, size = [], 0
     yield b"".join(batch)
+
+
+def _fragments(table: SessionTable, known: Fragments, changed: Collection[SessionKey]) -> Fragments:
+    fragments = dict(known)
+    for key in changed:
+        if stored := table.get(key):
+            fragments[key] = _fragment(stored, known.get(key))
+    if fragments.keys() == table.keys():
+        return fragments
+    return {
+        stored.record.key: _fragment(stored, fragments.get(stored.record.key)) for stored in table
+    }
 
 
 def _fragment(stored: Stored, old: Fragment | None) -> Fragment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import ItemsView, Iterator, KeysView, Sequence
+from collections.abc import Iterator, KeysView, Sequence
 from typing import NamedTuple
 
 from session_store.decisions import Decision, SharedScope, decide, shared_scopes
@@ -30,21 +30,11 @@ class SessionTable:
         self._by_id: dict[tuple[str, str], tuple[SessionKey, ...]] = {}
         self.shared: dict[SharedScope, str] = {}
 
-    def copy(self) -> SessionTable:
-        """A table that can be changed without changing this one; costs a pointer a session."""
-        table = SessionTable()
-        table._sessions, table._by_id = dict(self._sessions), dict(self._by_id)
-        table.shared = dict(self.shared)
-        return table
-
     def __iter__(self) -> Iterator[Stored]:
         return iter(self._sessions.values())
 
     def keys(self) -> KeysView[SessionKey]:
         return self._sessions.keys()
-
-    def items(self) -> ItemsView[SessionKey, Stored]:
-        return self._sessions.items()
 
     def get(self, key: SessionKey) -> Stored | None:
         return self._sessions.get(key)
@@ -111,6 +101,22 @@ class SessionTable:
                 self.shared = {**self.shared, **decision.shared}
             self.put(operation.key, _outcome(decision, entries))
         return decision.answer
+
+
+class Draft(SessionTable):
+    """A table that begins as ``base``, which it leaves as it is: that costs a pointer a session.
+
+    ``written`` has the keys of all that may differ, in the order of the first write.
+    """
+
+    def __init__(self, base: SessionTable) -> None:
+        self._sessions, self._by_id = dict(base._sessions), dict(base._by_id)
+        self.shared = dict(base.shared)
+        self.written: dict[SessionKey, None] = {}
+
+    def put(self, key: SessionKey, stored: Stored | None) -> None:
+        self.written[key] = None
+        super().put(key, stored)
 
 
 class MemoryRepository(SessionRepository):
