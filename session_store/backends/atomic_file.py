@@ -80,7 +80,7 @@ def replace(
     with translated(path), _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:
         with _temporary(path) as temp:
             written = _write(temp, chunks, seal)
-            if backup and os.path.lexists(path):
+            if backup:
                 _name(path, backup)
             os.rename(temp, path)
         _confirm(directory, path)
@@ -118,9 +118,9 @@ def sweep(path: Path) -> None:
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
+def _temporary(path: Path) -> Iterator[str]:
     """A new name beside ``path``, which is free again unless the body renamed it."""
-    temp = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(8)}.tmp")
+    temp = f"{path}.{os.getpid()}.{secrets.token_hex(8)}.tmp"
     try:
         yield temp
     except BaseException:
@@ -128,12 +128,12 @@ def _temporary(path: Path) -> Iterator[Path]:
         raise
 
 
-def _discard(temp: Path) -> None:
+def _discard(temp: str | Path) -> None:
     with suppress(OSError):
         os.unlink(temp)
 
 
-def _write(temp: Path, chunks: Iterable[bytes], seal: Callable[[], bytes] = bytes) -> Fingerprint:
+def _write(temp: str, chunks: Iterable[bytes], seal: Callable[[], bytes] = bytes) -> Fingerprint:
     """A sync that failed is never repeated: the kernel may have dropped the pages it was for."""
     with _opened(temp, _NEW) as descriptor:
         os.fchmod(descriptor, _PRIVATE)
@@ -169,8 +169,12 @@ def _start_writeback(descriptor: int, start: int, size: int) -> None:
 
 
 def _name(path: Path, name: Path) -> None:
-    """Link, or copy where links are impossible or the file is readable by others."""
-    old = os.lstat(path)
+    """Link, or copy where links are impossible or the file is readable by others. Nothing to do
+    where there is no file."""
+    try:
+        old = os.lstat(path)
+    except FileNotFoundError:
+        return
     with suppress(FileNotFoundError):
         # Renaming one name of a file to another of it does nothing, and leaves both.
         if os.path.samestat(old, os.lstat(name)):
@@ -181,7 +185,7 @@ def _name(path: Path, name: Path) -> None:
         os.rename(temp, name)
 
 
-def _linked(path: Path, name: Path) -> bool:
+def _linked(path: Path, name: str) -> bool:
     try:
         os.link(path, name, follow_symlinks=False)
     except OSError as error:
@@ -191,7 +195,7 @@ def _linked(path: Path, name: Path) -> bool:
     return True
 
 
-def _copy(path: Path, name: Path) -> None:
+def _copy(path: Path, name: str) -> None:
     with _opened(path, _READ) as descriptor:
         content, _ = _read(path, descriptor)
     _write(name, [content])
@@ -226,7 +230,7 @@ def _sync_directory(descriptor: int) -> None:
 
 
 @contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def _opened(path: str | Path, flags: int) -> Iterator[int]:
     descriptor = os.open(path, flags, _PRIVATE)
     try:
         yield descriptor

@@ -62,6 +62,7 @@ class JsonFileRepository(SessionRepository):
         self, directory: str | os.PathLike[str], *, lock_timeout: float = LOCK_TIMEOUT
     ) -> None:
         self.path = Path(os.path.abspath(directory), "sessions.json")
+        self._backup = backup_of(self.path)
         self._lock = _lock_of(self.path, lock_timeout)
         self._is_closed = False
         self._renew_locks()
@@ -155,7 +156,7 @@ class JsonFileRepository(SessionRepository):
         if before.contents.is_legacy:
             keep_original(self.path)
         written = atomic_file.replace(
-            self.path, content.chunks(), seal=content.seal, backup=backup_of(self.path)
+            self.path, content.chunks(), seal=content.seal, backup=self._backup
         )
         with self._publishing:
             self._snapshot = Snapshot(after, written, fragments)
@@ -165,7 +166,7 @@ class JsonFileRepository(SessionRepository):
     def _erase_from_backup(self, content: FileText) -> None:
         """What was deleted for good shall not stay in the backup until the next save."""
         try:
-            atomic_file.replace(backup_of(self.path), content.chunks(), seal=content.seal)
+            atomic_file.replace(self._backup, content.chunks(), seal=content.seal)
         except StoreUnavailableError as error:
             _log.warning("what was deleted is still in the backup, until the next save: %s", error)
 

@@ -164,13 +164,11 @@ def _start(revision: int) -> bytes:
     )
 
 
-def _sessions(fragments: Fragments) -> Iterator[bytes]:
-    separator = b"\n"
+def _sessions(fragments: Fragments) -> list[bytes]:
+    parts: list[bytes] = []
     for fragment in fragments.values():
-        yield separator
-        yield from fragment.parts
-        separator = b",\n"
-    yield b"\n  }" if fragments else b"}"
+        parts += (b",\n", *fragment.parts)
+    return [b"\n", *parts[1:], b"\n  }"] if parts else [b"}"]
 
 
 def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -69,7 +69,7 @@ def decoded(stored: Stored, text: bytes) -> Fragment:
 
 
 def from_json(name: str, found: Any) -> Stored:
-    """The session that ``to_text`` wrote; ``CorruptStoreError`` says what is wrong with another."""
+    """The session that ``encoded`` wrote; ``CorruptStoreError`` says what is wrong with another."""
     try:
         body = exactly(found, _SESSION, "it")
         entries = tuple(map(_entry, typed(body["entries"], list, "entries"), count(1)))
