@@ -19,12 +19,11 @@ from typing import Final, TypeVar
 from session_store.backends import atomic_file
 from session_store.backends.file_lock import FileLock, NotWritableError
 from session_store.backends.group_commit import Call, GroupCommit
+from session_store.backends.json_checksum import FileText, is_intact
 from session_store.backends.json_format import (
     Contents,
-    FileText,
     decode_edited,
     encode,
-    is_intact,
     revision_in,
 )
 from session_store.backends.json_recovery import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import count
+from itertools import accumulate, count
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -43,6 +43,11 @@ class Fragment(NamedTuple):
     def parts(self) -> tuple[bytes, ...]:
         return self.head, *self.history, _END if self.history else _EMPTY_END
 
+    def is_at(self, start: int, data: bytes) -> bool:
+        """Whether this text stands there; nothing is copied for that."""
+        ends = accumulate(map(len, self.parts), initial=start)
+        return all(map(data.startswith, self.parts, ends))
+
 
 def encoded(stored: Stored, known: Fragment | None = None) -> Fragment:
     """A member of the file's ``sessions``: one field a line, one entry a line.
@@ -68,11 +73,25 @@ def decoded(stored: Stored, text: bytes) -> Fragment:
     return Fragment(stored, text[:start], tuple(blocks))
 
 
-def from_json(name: str, found: Any) -> Stored:
-    """The session that ``encoded`` wrote; ``CorruptStoreError`` says what is wrong with another."""
+def shortened(text: bytes, known: Fragment) -> tuple[bytes, tuple[EntryRecord, ...]]:
+    """A text without the entries that it has in common with ``known``, and these; none if it does
+    not begin with all that ``known`` has."""
+    start = text.find(_OPENING) + len(_OPENING)
+    end = start + sum(map(len, known.history))
+    if start < len(_OPENING) or not text.startswith(b"".join(known.history), start):
+        return text, ()
+    return text[:start] + text[end:].removeprefix(b","), known.stored.entries
+
+
+def from_json(name: str, found: Any, before: tuple[EntryRecord, ...] = ()) -> Stored:
+    """The session that ``encoded`` wrote; ``CorruptStoreError`` says what is wrong with another.
+
+    ``before``: its first entries, which ``found`` lacks.
+    """
     try:
         body = exactly(found, _SESSION, "it")
-        entries = tuple(map(_entry, typed(body["entries"], list, "entries"), count(1)))
+        new = map(_entry, typed(body["entries"], list, "entries"), count(len(before) + 1))
+        entries = before + tuple(new)
         stored = Stored(_record(body, len(entries)), entries)
         _check_together(name, stored)
     except (InvalidValueError, CorruptStoreError) as error:
