@@ -13,7 +13,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -27,7 +28,7 @@ _PRIVATE: Final = 0o600
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 # O_NONBLOCK: opening a pipe that somebody put there must not wait for its other end.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 class Fingerprint(NamedTuple):
@@ -63,16 +64,23 @@ def read(path: Path) -> tuple[bytes, Fingerprint] | None:
             return None
 
 
-def replace(path: Path, content: bytes | bytearray, *, backup: Path | None = None) -> Fingerprint:
-    """Make ``content`` the file, and the old file the ``backup``; durable on return.
+def replace(
+    path: Path,
+    chunks: Iterable[bytes],
+    *,
+    seal: Callable[[], bytes] = bytes,
+    backup: Path | None = None,
+) -> Fingerprint:
+    """Make ``chunks`` the file, and the old file the ``backup``; durable on return.
 
-    ``DurabilityUnknownError`` when the new file is there, but the disk did not confirm it. After
-    any other error the old one is.
+    ``seal``, asked when all are written, takes the place of the first bytes: a checksum of what
+    follows is computed while the disk is at work. ``DurabilityUnknownError`` when the new file is
+    there, but the disk did not confirm it. After any other error the old one is.
     """
     with translated(path), _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:
         with _temporary(path) as temp:
-            written = _write(temp, content)
-            if backup and os.path.lexists(path):
+            written = _write(temp, chunks, seal)
+            if backup:
                 _name(path, backup)
             os.rename(temp, path)
         _confirm(directory, path)
@@ -110,9 +118,9 @@ def sweep(path: Path) -> None:
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
+def _temporary(path: Path) -> Iterator[str]:
     """A new name beside ``path``, which is free again unless the body renamed it."""
-    temp = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(8)}.tmp")
+    temp = f"{path}.{os.getpid()}.{secrets.token_hex(8)}.tmp"
     try:
         yield temp
     except BaseException:
@@ -120,25 +128,53 @@ def _temporary(path: Path) -> Iterator[Path]:
         raise
 
 
-def _discard(temp: Path) -> None:
+def _discard(temp: str | Path) -> None:
     with suppress(OSError):
         os.unlink(temp)
 
 
-def _write(temp: Path, content: bytes | bytearray) -> Fingerprint:
+def _write(temp: str, chunks: Iterable[bytes], seal: Callable[[], bytes] = bytes) -> Fingerprint:
     """A sync that failed is never repeated: the kernel may have dropped the pages it was for."""
     with _opened(temp, _NEW) as descriptor:
         os.fchmod(descriptor, _PRIVATE)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        _write_chunks(descriptor, chunks)
+        if beginning := seal():
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            _write_all(descriptor, beginning)
         os.fsync(descriptor)
-        return _fingerprint(bytes(content[:HEAD_BYTES]), os.fstat(descriptor))
+        return _fingerprint(os.pread(descriptor, HEAD_BYTES, 0), os.fstat(descriptor))
+
+
+def _write_chunks(descriptor: int, chunks: Iterable[bytes]) -> None:
+    """The first one waits for the sync: its beginning is written once more."""
+    size = 0
+    for chunk in chunks:
+        _write_all(descriptor, chunk)
+        if size:
+            _start_writeback(descriptor, size, len(chunk))
+        size += len(chunk)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _start_writeback(descriptor: int, start: int, size: int) -> None:
+    """An advice, which only Linux understands so; where it is not taken, the sync does it all."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
 
 
 def _name(path: Path, name: Path) -> None:
-    """Link, or copy where links are impossible or the file is readable by others."""
-    old = os.lstat(path)
+    """Link, or copy where links are impossible or the file is readable by others. Nothing to do
+    where there is no file."""
+    try:
+        old = os.lstat(path)
+    except FileNotFoundError:
+        return
     with suppress(FileNotFoundError):
         # Renaming one name of a file to another of it does nothing, and leaves both.
         if os.path.samestat(old, os.lstat(name)):
@@ -149,7 +185,7 @@ def _name(path: Path, name: Path) -> None:
         os.rename(temp, name)
 
 
-def _linked(path: Path, name: Path) -> bool:
+def _linked(path: Path, name: str) -> bool:
     try:
         os.link(path, name, follow_symlinks=False)
     except OSError as error:
@@ -159,10 +195,10 @@ def _linked(path: Path, name: Path) -> bool:
     return True
 
 
-def _copy(path: Path, name: Path) -> None:
+def _copy(path: Path, name: str) -> None:
     with _opened(path, _READ) as descriptor:
         content, _ = _read(path, descriptor)
-    _write(name, content)
+    _write(name, [content])
 
 
 def _read(path: Path, descriptor: int) -> tuple[bytes, Fingerprint]:
@@ -194,7 +230,7 @@ def _sync_directory(descriptor: int) -> None:
 
 
 @contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def _opened(path: str | Path, flags: int) -> Iterator[int]:
     descriptor = os.open(path, flags, _PRIVATE)
     try:
         yield descriptor

@@ -19,11 +19,11 @@ from typing import Final, TypeVar
 from session_store.backends import atomic_file
 from session_store.backends.file_lock import FileLock, NotWritableError
 from session_store.backends.group_commit import Call, GroupCommit
+from session_store.backends.json_checksum import FileText, is_intact
 from session_store.backends.json_format import (
     Contents,
     decode_edited,
     encode,
-    is_intact,
     revision_in,
 )
 from session_store.backends.json_recovery import (
@@ -34,7 +34,7 @@ from session_store.backends.json_recovery import (
     loaded,
     recovered,
 )
-from session_store.backends.memory import SessionTable, Stored
+from session_store.backends.memory import Draft, SessionTable, Stored
 from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 from session_store.operations import Moment, Operation
@@ -61,6 +61,7 @@ class JsonFileRepository(SessionRepository):
         self, directory: str | os.PathLike[str], *, lock_timeout: float = LOCK_TIMEOUT
     ) -> None:
         self.path = Path(os.path.abspath(directory), "sessions.json")
+        self._backup = backup_of(self.path)
         self._lock = _lock_of(self.path, lock_timeout)
         self._is_closed = False
         self._renew_locks()
@@ -141,28 +142,30 @@ class JsonFileRepository(SessionRepository):
     def _carry_out(self, calls: Sequence[Call[SessionTable]]) -> None:
         """With the lock held: all that the calls change becomes one save."""
         before = self._current()
-        table = before.contents.table.copy()
+        table = Draft(before.contents.table)
         for call in calls:
             call.run(table)
         if _differ(before.contents.table, table):
             self._save(before, table)
 
-    def _save(self, before: Snapshot, table: SessionTable) -> None:
+    def _save(self, before: Snapshot, table: Draft) -> None:
         """Where this raises, memory is not told: the next look at the file tells what holds."""
         after = Contents(table, before.contents.revision + 1)
-        content, fragments = encode(table, after.revision, before.fragments)
+        content, fragments = encode(table, after.revision, before.fragments, table.written)
         if before.contents.is_legacy:
             keep_original(self.path)
-        written = atomic_file.replace(self.path, content, backup=backup_of(self.path))
+        written = atomic_file.replace(
+            self.path, content.chunks(), seal=content.seal, backup=self._backup
+        )
         with self._publishing:
             self._snapshot = Snapshot(after, written, fragments)
         if _erases(before.contents.table, table):
             self._erase_from_backup(content)
 
-    def _erase_from_backup(self, content: bytearray) -> None:
+    def _erase_from_backup(self, content: FileText) -> None:
         """What was deleted for good shall not stay in the backup until the next save."""
         try:
-            atomic_file.replace(backup_of(self.path), content)
+            atomic_file.replace(self._backup, content.chunks(), seal=content.seal)
         except StoreUnavailableError as error:
             _log.warning("what was deleted is still in the backup, until the next save: %s", error)
 
@@ -185,7 +188,8 @@ def accept_edited_file(path: str | os.PathLike[str]) -> int:
         data, _ = atomic_file.read(file) or (b"", None)
         contents = decode_edited(data, file)
         if not contents.is_legacy and not is_intact(data):
-            atomic_file.replace(file, encode(contents.table, _next_revision(contents, file), {})[0])
+            content, _ = encode(contents.table, _next_revision(contents, file), {})
+            atomic_file.replace(file, content.chunks(), seal=content.seal)
     return len(list(contents.table))
 
 
@@ -199,19 +203,23 @@ def _lock_of(path: Path, timeout: float) -> FileLock:
     return FileLock(Path(f"{path}.lock"), timeout)
 
 
-def _differ(before: SessionTable, after: SessionTable) -> bool:
+def _differ(before: SessionTable, after: Draft) -> bool:
     """A session that was written is another object: nothing is compared by content."""
-    return set(map(id, before)) != set(map(id, after)) or before.shared != after.shared
+    return before.shared != after.shared or any(
+        after.get(key) is not before.get(key) for key in after.written
+    )
 
 
-def _erases(before: SessionTable, after: SessionTable) -> bool:
-    return any(_is_erased(stored, after.get(stored.record.key)) for stored in before)
+def _erases(before: SessionTable, after: Draft) -> bool:
+    return any(_is_erased(before.get(key), after.get(key)) for key in after.written)
 
 
-def _is_erased(old: Stored, new: Stored | None) -> bool:
+def _is_erased(old: Stored | None, new: Stored | None) -> bool:
     """Whether a session was deleted, replaced by a new one of its key, or rewound."""
-    if new is None or new is old:
-        return new is None
+    if old is None or old is new:
+        return False
+    if new is None:
+        return True
     end = old.record.last_seq
     return new.record.version <= old.record.version or (
         new.entries[end - 1 : end] != old.entries[end - 1 : end]

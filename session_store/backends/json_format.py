@@ -22,35 +22,44 @@ Its ``last_seq`` is the number of its entries. Files of the older program are re
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from session_store import codec, legacy
-from session_store.backends.json_session import block, exactly, from_json, quoted, to_text, typed
+from session_store.backends.json_checksum import BLANK, CHECKSUM, FileText, is_intact
+from session_store.backends.json_session import (
+    Fragment,
+    block,
+    decoded,
+    encoded,
+    exactly,
+    from_json,
+    quoted,
+    shortened,
+    typed,
+)
 from session_store.backends.memory import SessionTable, Stored
 from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.session import SessionKey
 
 _FORMAT: Final = "session-store/1"
-_CHECKSUM: Final = re.compile(rb'\{\n  "checksum": "sha256:([0-9a-f]{64})",\n')
 _HEAD: Final = re.compile(
-    _CHECKSUM.pattern + rb'  "format": "session-store/1",\n  "revision": ([0-9]{1,18}),\n'
+    CHECKSUM.pattern + rb'  "format": "session-store/1",\n  "revision": ([0-9]{1,18}),\n'
 )
-_BLANK: Final = b'{\n  "checksum": "sha256:%b",\n' % (b"0" * 64)
 _OPENING: Final = b'\n  "sessions": {\n'
 _END: Final = b"\n    }"
+_COMMA: Final = b",\n"
 _CLOSING: Final = b'\n  },\n  "shared_states": '
 _MAX_REVISION: Final = 10**17
 _TOP: Final = {"checksum", "format", "revision", "sessions", "shared_states"}
 _SHARED: Final = {"app_name", "user_id", "document"}
 
-Fragments: TypeAlias = Mapping[SessionKey, tuple[Stored, bytes]]
+Fragments: TypeAlias = Mapping[SessionKey, Fragment]
 """The bytes of each session, and of which state of it: what is the same is not encoded again."""
 
 
@@ -66,20 +75,20 @@ class Contents(NamedTuple):
     is_legacy: bool = False
 
 
-def encode(table: SessionTable, revision: int, known: Fragments) -> tuple[bytearray, Fragments]:
-    """The file's bytes, and the fragments to give to the next call."""
-    fragments = {stored.record.key: _fragment(stored, known) for stored in table}
+def encode(
+    table: SessionTable,
+    revision: int,
+    known: Fragments,
+    changed: Collection[SessionKey] | None = None,
+) -> tuple[FileText, Fragments]:
+    """The file's text, and the fragments to give to the next call.
+
+    ``changed``: the keys of all that can differ from ``known``; any can where it is not given.
+    """
+    fragments = _fragments(table, known, table.keys() if changed is None else changed)
     shared = block("[", [_shared_text(*one) for one in table.shared.items()], "  ]")
-    parts = [
-        _start(revision),
-        *_sessions(fragments),
-        f',\n  "shared_states": {shared}\n}}\n'.encode(),
-    ]
-    # Joined once, and the checksum put in afterwards: each copy of 10 MB takes 4 ms.
-    data = bytearray().join(parts)
-    checksum = _digest(memoryview(data)[len(_BLANK) :])
-    data[: len(_BLANK)] = _BLANK.replace(b"0" * len(checksum), checksum.encode())
-    return data, fragments
+    end = f',\n  "shared_states": {shared}\n}}\n'.encode()
+    return FileText([_start(revision), *_sessions(fragments), end]), fragments
 
 
 def decode(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragments]:
@@ -108,12 +117,6 @@ def decode_edited(data: bytes, path: Path) -> Contents:
     return _contents(found, path)
 
 
-def is_intact(data: bytes) -> bool:
-    """Whether a file of this format matches its checksum."""
-    line = _CHECKSUM.match(data)
-    return line is not None and _digest(memoryview(data)[line.end() :]) == line[1].decode()
-
-
 def revision_in(head: bytes) -> int | None:
     """The revision, from the first 200 bytes of a file; ``None`` when it has not this format."""
     match = _HEAD.match(head)
@@ -121,23 +124,30 @@ def revision_in(head: bytes) -> int | None:
 
 
 def _start(revision: int) -> bytes:
-    return (
-        _BLANK + f'  "format": "{_FORMAT}",\n  "revision": {revision},\n  "sessions": {{'.encode()
-    )
+    return BLANK + f'  "format": "{_FORMAT}",\n  "revision": {revision},\n  "sessions": {{'.encode()
 
 
-def _sessions(fragments: Fragments) -> Iterator[bytes]:
-    separator = b"\n"
-    for _, text in fragments.values():
-        yield separator
-        yield text
-        separator = b",\n"
-    yield b"\n  }" if fragments else b"}"
+def _sessions(fragments: Fragments) -> list[bytes]:
+    parts: list[bytes] = []
+    for fragment in fragments.values():
+        parts += (_COMMA, *fragment.parts)
+    return [b"\n", *parts[1:], b"\n  }"] if parts else [b"}"]
 
 
-def _fragment(stored: Stored, known: Fragments) -> tuple[Stored, bytes]:
-    old = known.get(stored.record.key)
-    return old if old and old[0] is stored else (stored, to_text(stored, old))
+def _fragments(table: SessionTable, known: Fragments, changed: Collection[SessionKey]) -> Fragments:
+    fragments = dict(known)
+    for key in changed:
+        if stored := table.get(key):
+            fragments[key] = _fragment(stored, known.get(key))
+    if fragments.keys() == table.keys():
+        return fragments
+    return {
+        stored.record.key: _fragment(stored, fragments.get(stored.record.key)) for stored in table
+    }
+
+
+def _fragment(stored: Stored, old: Fragment | None) -> Fragment:
+    return old if old and old.stored is stored else encoded(stored, old)
 
 
 def _shared_text(scope: SharedScope, document: str) -> str:
@@ -145,38 +155,45 @@ def _shared_text(scope: SharedScope, document: str) -> str:
     return f'    {{"app_name":{app},"user_id":{user},"document":{document}}}'
 
 
-def _digest(body: bytes | memoryview) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
 def _intact(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragments]:
-    rest, texts = _cut(data)
-    contents = _contents(_parsed(rest, path), path)
-    stored = {text: one for one, text in known.values()}
-    fragments: dict[SessionKey, tuple[Stored, bytes]] = {}
-    for text in texts:
-        one = stored.get(text) or _session(text, path)
-        contents.table.put(one.record.key, one)
-        fragments[one.record.key] = one, text
-    if len(fragments) != len(texts):
-        raise CorruptStoreError(f"{path} holds a session twice")
+    """No string of JSON holds a line's end, so these marks are where ``encode`` set them; without
+    them nothing is cut."""
+    start, end = data.find(_OPENING) + len(_OPENING), data.rfind(_CLOSING)
+    if start < len(_OPENING) or end < start:
+        return _contents(_parsed(data, path), path), {}
+    contents = _contents(_parsed(data[: start - 1] + data[end + 3 :], path), path)
+    fragments: dict[SessionKey, Fragment] = {}
+    for fragment in _cut(data, start, end, path, known):
+        key = fragment.stored.record.key
+        if key in fragments:
+            raise CorruptStoreError(f"{path} holds a session twice")
+        contents.table.put(key, fragment.stored)
+        fragments[key] = fragment
     return contents, fragments
 
 
-def _cut(data: bytes) -> tuple[bytes, list[bytes]]:
-    """The file without its sessions, and the text of each. No string of JSON holds a line's end,
-    so these marks are where ``encode`` set them; without them nothing is cut."""
-    start, end = data.find(_OPENING) + len(_OPENING), data.rfind(_CLOSING)
-    if start < len(_OPENING) or end < start:
-        return data, []
-    texts = data[start : end - len(_END)].split(_END + b",\n")
-    return data[: start - 1] + data[end + 3 :], [text + _END for text in texts]
+def _cut(data: bytes, start: int, end: int, path: Path, known: Fragments) -> Iterator[Fragment]:
+    """The sessions between ``start`` and ``end``, found among ``known`` by their first lines."""
+    before = {fragment.head[: fragment.head.find(b"\n")]: fragment for fragment in known.values()}
+    while start < end:
+        old = before.get(data[start : data.find(b"\n", start)])
+        if old and old.is_at(start, data):
+            yield old
+            start += sum(map(len, old.parts))
+        else:
+            text = data[start : data.find(_END, start, end) + len(_END)]
+            yield decoded(_session(text, path, old), text)
+            start += len(text)
+        if start < end and not data.startswith(_COMMA, start):
+            raise CorruptStoreError(f"{path}: a session does not end where the next begins")
+        start += len(_COMMA)
 
 
-def _session(text: bytes, path: Path) -> Stored:
+def _session(text: bytes, path: Path, old: Fragment | None) -> Stored:
     try:
+        text, before = shortened(text, old) if old else (text, ())
         ((name, body),) = codec.decode(b"{%b}" % text, str(path)).items()
-        return from_json(name, body)
+        return from_json(name, body, before)
     except (CorruptStoreError, ValueError) as error:
         raise CorruptStoreError(f"{path}: {error}") from None
 

@@ -108,7 +108,7 @@ def _restored(path: Path, problem: str) -> Snapshot:
         backup,
         f", but for what can be read from {aside}" if aside else "",
     )
-    return snapshot._replace(fingerprint=atomic_file.replace(path, data))
+    return snapshot._replace(fingerprint=atomic_file.replace(path, [data]))
 
 
 def _usable(backup: Path, problem: str) -> tuple[bytes, Snapshot]:

@@ -6,9 +6,10 @@ it came from a stranger, because people edit these files: anything odd is refuse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import count
-from typing import Any, Final, TypeVar
+from itertools import accumulate, count
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from session_store import codec
@@ -17,37 +18,83 @@ from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.records import EntryRecord, SessionRecord
 from session_store.session import SessionKey, Status
 
+_OPENING: Final = b'\n      "entries": ['
+_LINE: Final = b'\n        {"seq":'
+_END: Final = b"\n      ]\n    }"
+_EMPTY_END: Final = b"]\n    }"
+_BLOCK: Final = 2**16
 _ENTRY: Final = {*EntryRecord._fields}
 _SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
-_OPENING: Final = b',\n      "entries": ['
-_CLOSING: Final = b"\n      ]\n    }"
-_EMPTY: Final = b"]\n    }"
 _MAX_VERSION: Final = 2**62
 _KINDS: Final = {dict: "an object", list: "an array", int: "an integer", str: "a string"}
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any], int, str)
 
 
-def to_text(stored: Stored, before: tuple[Stored, bytes] | None = None) -> bytes:
+class Fragment(NamedTuple):
+    """A state of a session and its text: what stands before the entries, and these in blocks.
+
+    Blocks, since a history that is copied whole for each entry costs more than its checksum.
+    """
+
+    stored: Stored
+    head: bytes
+    history: tuple[bytes, ...]
+
+    @property
+    def parts(self) -> tuple[bytes, ...]:
+        return self.head, *self.history, _END if self.history else _EMPTY_END
+
+    def is_at(self, start: int, data: bytes) -> bool:
+        """Whether this text stands there; nothing is copied for that."""
+        ends = accumulate(map(len, self.parts), initial=start)
+        return all(map(data.startswith, self.parts, ends))
+
+
+def encoded(stored: Stored, known: Fragment | None = None) -> Fragment:
     """A member of the file's ``sessions``: one field a line, one entry a line.
 
-    ``before``: an older state of the session and its text, whose entries are taken from there: of a
-    session of 10,000 one more is encoded, and not all.
+    The entries that ``known``, a state before, begins with are not encoded again.
     """
-    kept, lines = _kept(stored, *before) if before else (0, [])
-    lines += [f"        {_entry_text(entry)}".encode() for entry in stored.entries[kept:]]
-    fields = [f'      "{name}": {text}' for name, text in _fields(stored.record).items()]
-    name = quoted(_name(stored.record.key))
-    head = f"    {name}: {{\n" + ",\n".join(fields)
-    if not lines:
-        return head.encode() + _OPENING + _EMPTY
-    return b"".join((head.encode(), _OPENING, b"\n", b",\n".join(lines), _CLOSING))
+    old = known.stored.entries if known else ()
+    if known is None or stored.entries[: len(old)] != old:  # rewound, or another one of its key
+        return Fragment(stored, _head(stored.record), _extended((), stored.entries))
+    history = _extended(known.history, stored.entries[len(old) :])
+    return Fragment(stored, _head(stored.record), history)
 
 
-def from_json(name: str, found: Any) -> Stored:
-    """The session that ``to_text`` wrote; ``CorruptStoreError`` says what is wrong with another."""
+def decoded(stored: Stored, text: bytes) -> Fragment:
+    """The fragment of a text that was read; one that somebody else has laid out is encoded anew.
+
+    No string of JSON holds a line's end, so marks with one stand where ``encoded`` has set them.
+    """
+    start = text.find(_OPENING) + len(_OPENING)
+    end = _END if stored.entries else _EMPTY_END
+    lines = text[start : -len(end)]
+    if start < len(_OPENING) or not text.endswith(end) or not _are_ours(lines, stored.entries):
+        return encoded(stored)
+    blocks = (lines[n : n + _BLOCK] for n in range(0, len(lines), _BLOCK))
+    return Fragment(stored, text[:start], tuple(blocks))
+
+
+def shortened(text: bytes, known: Fragment) -> tuple[bytes, tuple[EntryRecord, ...]]:
+    """A text without the entries that it has in common with ``known``, and these; none if it does
+    not begin with all that ``known`` has."""
+    start = text.find(_OPENING) + len(_OPENING)
+    end = start + sum(map(len, known.history))
+    if start < len(_OPENING) or not text.startswith(b"".join(known.history), start):
+        return text, ()
+    return text[:start] + text[end:].removeprefix(b","), known.stored.entries
+
+
+def from_json(name: str, found: Any, before: tuple[EntryRecord, ...] = ()) -> Stored:
+    """The session that ``encoded`` wrote; ``CorruptStoreError`` says what is wrong with another.
+
+    ``before``: its first entries, which ``found`` lacks.
+    """
     try:
         body = exactly(found, _SESSION, "it")
-        entries = tuple(map(_entry, typed(body["entries"], list, "entries"), count(1)))
+        new = map(_entry, typed(body["entries"], list, "entries"), count(len(before) + 1))
+        entries = before + tuple(new)
         stored = Stored(_record(body, len(entries)), entries)
         _check_together(name, stored)
     except (InvalidValueError, CorruptStoreError) as error:
@@ -80,18 +127,21 @@ def exactly(found: Any, keys: set[str], place: str) -> dict[str, Any]:
     return body
 
 
-def _kept(stored: Stored, before: Stored, text: bytes) -> tuple[int, list[bytes]]:
-    """How many entries ``before`` had, if they are all there still, and their lines in its text.
+def _extended(history: tuple[bytes, ...], entries: Sequence[EntryRecord]) -> tuple[bytes, ...]:
+    if not entries:
+        return history
+    lines = ",\n".join(f"        {_entry_text(entry)}" for entry in entries).encode()
+    if not history:
+        return (b"\n" + lines,)
+    *full, last = history
+    new = b",\n" + lines
+    return (*full, last + new) if len(last) < _BLOCK else (*history, new)
 
-    None, where somebody else has laid out the text. No line of a document can look like a mark:
-    JSON writes line ends as escapes.
-    """
-    entries, start = before.entries, text.find(_OPENING) + len(_OPENING) + 1
-    lines = text[start : -len(_CLOSING)]
-    is_ours = text.endswith(_CLOSING) and lines.count(b"\n") == len(entries) - 1
-    if is_ours and stored.entries[: len(entries)] == entries:
-        return len(entries), [lines]
-    return 0, []
+
+def _are_ours(lines: bytes, entries: tuple[EntryRecord, ...]) -> bool:
+    """Whether each entry has its line, and nothing stands where there is none."""
+    count = len(entries)
+    return bool(lines) == bool(count) and lines.count(_LINE) == lines.count(b"\n") == count
 
 
 def _check_together(name: str, stored: Stored) -> None:
@@ -103,6 +153,11 @@ def _check_together(name: str, stored: Stored) -> None:
     versions = record.version, *(entry.version for entry in entries)
     if not all(1 <= version <= record.version < _MAX_VERSION for version in versions):
         raise InvalidValueError("version", "must be 1 or more, an entry's at most its session's")
+
+
+def _head(record: SessionRecord) -> bytes:
+    fields = ",\n".join(f'      "{name}": {text}' for name, text in _fields(record).items())
+    return f'    {quoted(_name(record.key))}: {{\n{fields},\n      "entries": ['.encode()
 
 
 def _fields(record: SessionRecord) -> dict[str, str]:

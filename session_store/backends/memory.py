@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, KeysView, Sequence
 from typing import NamedTuple
 
 from session_store.decisions import Decision, SharedScope, decide, shared_scopes
@@ -26,31 +26,35 @@ class SessionTable:
     """Sessions and shared documents in dictionaries, with the port's semantics. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._by_id: dict[tuple[str, str], dict[str, Stored]] = {}
+        self._sessions: dict[SessionKey, Stored] = {}
+        self._by_id: dict[tuple[str, str], tuple[SessionKey, ...]] = {}
         self.shared: dict[SharedScope, str] = {}
 
-    def copy(self) -> SessionTable:
-        """A table that can be changed without changing this one; costs a pointer a session."""
-        table = SessionTable()
-        table._by_id, table.shared = dict(self._by_id), dict(self.shared)
-        return table
-
     def __iter__(self) -> Iterator[Stored]:
-        return (stored for users in self._by_id.values() for stored in users.values())
+        return iter(self._sessions.values())
+
+    def keys(self) -> KeysView[SessionKey]:
+        return self._sessions.keys()
 
     def get(self, key: SessionKey) -> Stored | None:
-        return self._by_id.get((key.app_name, key.session_id), {}).get(key.user_id)
+        return self._sessions.get(key)
 
     def put(self, key: SessionKey, stored: Stored | None) -> None:
         """Replace the session of ``key``; ``None`` removes it."""
+        if (key in self._sessions) != (stored is not None):
+            self._index(key, is_there=stored is not None)
+        if stored is not None:
+            self._sessions[key] = stored
+        else:
+            self._sessions.pop(key, None)
+
+    def _index(self, key: SessionKey, *, is_there: bool) -> None:
         place = key.app_name, key.session_id
-        users = {
-            user: old for user, old in self._by_id.get(place, {}).items() if user != key.user_id
-        }
-        if stored:
-            users[key.user_id] = stored
-        if users:
-            self._by_id[place] = users
+        keys = tuple(one for one in self._by_id.get(place, ()) if one != key)
+        if is_there:
+            keys += (key,)
+        if keys:
+            self._by_id[place] = keys
         else:
             self._by_id.pop(place, None)
 
@@ -84,7 +88,8 @@ class SessionTable:
     def _candidates(self, query: Filter) -> Iterator[Stored]:
         if query.app_name is None or query.session_id is None:
             return iter(self)
-        return iter(self._by_id.get((query.app_name, query.session_id), {}).values())
+        keys = self._by_id.get((query.app_name, query.session_id), ())
+        return (self._sessions[key] for key in keys)
 
     def _carry_out(self, operation: Operation) -> Applied | None:
         record, entries = self.get(operation.key) or (None, ())
@@ -96,6 +101,22 @@ class SessionTable:
                 self.shared = {**self.shared, **decision.shared}
             self.put(operation.key, _outcome(decision, entries))
         return decision.answer
+
+
+class Draft(SessionTable):
+    """A table that begins as ``base``, which it leaves as it is: that costs a pointer a session.
+
+    ``written`` has the keys of all that may differ, in the order of the first write.
+    """
+
+    def __init__(self, base: SessionTable) -> None:
+        self._sessions, self._by_id = dict(base._sessions), dict(base._by_id)
+        self.shared = dict(base.shared)
+        self.written: dict[SessionKey, None] = {}
+
+    def put(self, key: SessionKey, stored: Stored | None) -> None:
+        self.written[key] = None
+        super().put(key, stored)
 
 
 class MemoryRepository(SessionRepository):

@@ -186,6 +186,7 @@ def test_a_save_makes_these_calls_in_this_order(server: FaultServer, stores: Sto
         "open ",
         "open /sessions.json.tmp",
         "write ",
+        "write ",
         "fsync ",
         "linkat /sessions.json.tmp",
         "rename /sessions.json.bak",
