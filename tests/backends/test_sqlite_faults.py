@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -230,32 +228,6 @@ class TestFullDisk:
             self.allow(store, pages=400)
             change(store, entries=messages("more"))
             assert load(store).last_seq == number + 1
-        run_check(path)
-
-    def test_a_full_file_system_keeps_what_it_has(self, tmp_path: Path) -> None:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(tmp_path)]
-        if (
-            not shutil.which("mount")
-            or subprocess.run(mount, capture_output=True, check=False).returncode
-        ):
-            pytest.skip("a small file system can't be mounted here")
-        try:
-            self.check_file_system(tmp_path / "sessions.db")
-        finally:
-            subprocess.run(["umount", str(tmp_path)], check=True)
-
-    def check_file_system(self, path: Path) -> None:
-        ballast = path.with_name("ballast")
-        ballast.write_bytes(bytes(100_000))
-        with open_sqlite(path) as store:
-            create(store)
-            number = self.fill(store)
-            assert load(store).last_seq == number
-            assert count(store) == 1
-        ballast.unlink()
-        with open_sqlite(path) as store:
-            assert seqs(load(store)) == list(range(1, number + 1))
-            change(store, entries=messages("more"))
         run_check(path)
 
 

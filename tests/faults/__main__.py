@@ -30,7 +30,7 @@ class Result(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
-    logging.disable()
+    logging.getLogger().addHandler(logging.NullHandler())
     failures: list[str] = []
     wanted = [check for check in checks() if not chosen.ids or check.id in chosen.ids]
     print(*report.head(), sep="\n", flush=True)

@@ -11,7 +11,8 @@
         ...
         yield None if name in stored else f"{name} is lost"
 
-A check yields once per trial: what went wrong, or ``None``. It is run as it stands, which must not
+A check yields once per trial: what went wrong, or ``None``; an error of the store that it lets
+through is a failure, too. It is run as it stands, which must not
 fail more often than its bound; and within each *broken variant*, a block that really breaks the
 store or what it stands on, which must. A check that can't fail shows nothing.
 """
@@ -23,12 +24,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from itertools import count
 from typing import Final
 
+from session_store.errors import SessionStoreError
 from tests.backends.places import quick_directory
 from tests.faults.place import Place, Servers
 
@@ -125,17 +126,24 @@ def spread(points: Sequence[int], trials: int) -> Sequence[int]:
 
 
 def _run(check: Check, store: str, servers: Servers, trials: int, broken: Broken | None) -> Run:
-    start, failures, done = time.monotonic(), [], count()
+    start, failures, done = time.monotonic(), [], 0
     with quick_directory() as directory, broken() if broken else nullcontext():
-        outcomes = check.work(Place(store, directory, servers, broken), trials)
-        with closing(outcomes):  # type: ignore[type-var]
-            for outcome in outcomes:
-                next(done)
+        place = Place(store, directory, servers, broken)
+        with closing(_outcomes(check.work(place, trials))) as outcomes:
+            for done, outcome in enumerate(outcomes, 1):  # noqa: B007
                 if outcome is not None:
                     failures.append(outcome)
                 if broken and len(failures) > check.bound:
                     break
-    return Run(next(done), failures, time.monotonic() - start)
+    return Run(done, failures, time.monotonic() - start)
+
+
+def _outcomes(work: Outcomes) -> Generator[str | None, None, None]:
+    """An error of the store that a check did not expect is a failure, and ends it."""
+    try:
+        yield from work
+    except SessionStoreError as error:
+        yield f"{type(error).__name__}: {error}"
 
 
 # What checks need. -------------------------------------------------------------------------------

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from errno import EDQUOT, EFBIG, EIO, EMFILE, ENOSPC, EROFS, errorcode
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from session_store.backends import atomic_file
 from session_store.backends.json_file import JsonFileRepository
-from session_store.backends.json_recovery import Snapshot
 from session_store.errors import SessionStoreError
 from session_store.testing.given import KEY, change, contents, create, messages
+from tests.faults.broken_file import (
+    errors_as_they_come,
+    every_error_says_nothing_was_written,
+    memory_before_disk,
+    one_write_is_enough,
+    written_in_place,
+)
 from tests.faults.frame import EVERY, Outcomes, check, compiler, spread
 from tests.faults.place import Place
 from tests.faults.tools.fault_process import KILL, KILLED, NONE, SHORT, Answer, Fault, fault_process
@@ -98,73 +100,6 @@ def sweeps(place: Place) -> Iterator[Sweep]:
     with fault_process(place.broken) as faults:
         for operation in OPERATIONS:
             yield Sweep(place, faults, operation)
-
-
-# What breaks it. ---------------------------------------------------------------------------------
-
-
-@contextmanager
-def written_in_place() -> Iterator[None]:
-    """A save writes into the file itself."""
-
-    def replace(path: Path, chunks: Any, *, seal: Any = bytes, backup: Any = None) -> Any:
-        content = b"".join(chunks)
-        sealed = seal()
-        content = sealed + content[len(sealed) :]
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.write(descriptor, content[: len(content) // 2])
-        os.write(descriptor, content[len(content) // 2 :])
-        os.fsync(descriptor)
-        os.close(descriptor)
-        return atomic_file.fingerprint(path)
-
-    with patch.object(atomic_file, "replace", replace):
-        yield
-
-
-@contextmanager
-def no_sweep() -> Iterator[None]:
-    """What killed processes left stays."""
-    with patch.object(atomic_file, "sweep", lambda path: None):
-        yield
-
-
-@contextmanager
-def errors_as_they_come() -> Iterator[None]:
-    with patch.object(atomic_file, "translated", lambda path: nullcontext()):
-        yield
-
-
-@contextmanager
-def memory_before_disk() -> Iterator[None]:
-    """Memory is told of a save before it is written, and does not look at the file again."""
-    save = JsonFileRepository._save
-
-    def told_first(self: JsonFileRepository, before: Snapshot, table: Any) -> None:
-        after = before.contents._replace(table=table)
-        self._snapshot = before._replace(contents=after)
-        save(self, before, table)
-
-    with patch.object(JsonFileRepository, "_save", told_first):
-        yield
-
-
-@contextmanager
-def one_write_is_enough() -> Iterator[None]:
-    """As many programs believe."""
-    with patch.object(atomic_file, "_write_all", os.write):
-        yield
-
-
-@contextmanager
-def every_error_says_nothing_was_written() -> Iterator[None]:
-    """That of the directory's sync is no other than that of a write."""
-    confirm = lambda directory, path: os.fsync(directory)  # noqa: E731
-    with patch.object(atomic_file, "_confirm", confirm):
-        yield
-
-
-# The checks. -------------------------------------------------------------------------------------
 
 
 @check(
