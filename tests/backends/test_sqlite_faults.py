@@ -20,7 +20,7 @@ from session_store.backends.sql.sqlite import SqliteDialect, open_sqlite
 from session_store.backends.sql.sqlite_layout import APPLICATION_ID
 from session_store.errors import (
     CorruptStoreError,
-    DurabilityUnknownError,
+    OutcomeUnknownError,
     SchemaError,
     StoreUnavailableError,
 )
@@ -234,7 +234,7 @@ class TestFullDisk:
 @pytest.mark.parametrize(
     ("code", "committing", "expected"),
     [
-        (sqlite3.SQLITE_IOERR_FSYNC, True, DurabilityUnknownError),
+        (sqlite3.SQLITE_IOERR_FSYNC, True, OutcomeUnknownError),
         (sqlite3.SQLITE_IOERR_WRITE, False, StoreUnavailableError),
         (sqlite3.SQLITE_FULL, True, StoreUnavailableError),
         (sqlite3.SQLITE_READONLY_DBMOVED, False, StoreUnavailableError),
