@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from session_store.backends.sql import database_file, sqlite_layout
+from session_store.backends.sql import database_file, sqlite_layout, sqlite_upgrade
 from session_store.backends.sql.database_file import connected
 from session_store.backends.sql.runner import Runner
 from session_store.backends.sql.sqlite import SqliteDialect
@@ -122,7 +123,8 @@ def no_tidying() -> Iterator[None]:
 @contextmanager
 def no_transaction_around_migrations() -> Iterator[None]:
     """Each statement commits for itself, as with SQLAlchemy's and the driver's defaults."""
-    with patch("sqlalchemy.event.listen", lambda *arguments: None):
+    deaf = SimpleNamespace(listen=lambda *arguments: None)
+    with patch.object(sqlite_upgrade, "event", deaf):
         yield
 
 
