@@ -101,7 +101,8 @@ def _copy_line(data: bytearray, chance: random.Random) -> None:
 
 def _change_digit(data: bytearray, chance: random.Random) -> None:
     places = [n for n, byte in enumerate(data) if chr(byte).isdigit()]
-    data[chance.choice(places)] = ord(chance.choice("0123456789"))
+    if places:
+        data[chance.choice(places)] = ord(chance.choice("0123456789"))
 
 
 MUTATIONS: Final[list[Mutation]] = [
