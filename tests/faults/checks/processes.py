@@ -135,6 +135,7 @@ def _hold(place: Place) -> None:
     stores=["file"],
     trials=(300, 10_000),
     broken=[written_in_place],
+    broken_trials=10_000,
 )
 def readers(place: Place, trials: int) -> Outcomes:
     with place.open() as repository:
