@@ -20,7 +20,16 @@ from session_store.errors import (
     SessionNotFoundError,
     StaleSessionError,
 )
-from session_store.operations import Apply, Create, Delete, Edit, EncodedEntry, Operation
+from session_store.operations import (
+    Apply,
+    Create,
+    Delete,
+    Edit,
+    EncodedEntry,
+    Operation,
+    Put,
+    Share,
+)
 from session_store.records import EntryRecord, SessionRecord, to_applied
 from session_store.session import (
     CHECKPOINT,
@@ -53,6 +62,8 @@ class Decision(NamedTuple):
 
 def shared_scopes(operation: Operation) -> tuple[SharedScope, ...]:
     """The shared documents that ``operation`` changes, in the order in which to lock them."""
+    if isinstance(operation, Share):
+        return ((operation.app_name, operation.user_id),)
     if not isinstance(operation, Apply):
         return ()
     app, user = (operation.key.app_name, ""), (operation.key.app_name, operation.key.user_id)
@@ -75,7 +86,12 @@ def decide(
         case Create():
             return _created(operation, exists=alive)
         case Delete():
-            return _deleted(current, alive)
+            return _deleted(operation, current, alive)
+        case Put():
+            return _put(operation, current)
+        case Share():
+            scope = operation.app_name, operation.user_id
+            return Decision(None, shared={scope: operation.document})
         case Apply():
             if current is None or not alive:
                 raise SessionNotFoundError(operation.key)
@@ -96,10 +112,21 @@ def _created(operation: Create, *, exists: bool) -> Decision:
     return Decision(answer, operation.record, keep=0, entries=operation.entries)
 
 
-def _deleted(current: SessionRecord | None, alive: bool) -> Decision:
+def _deleted(operation: Delete, current: SessionRecord | None, alive: bool) -> Decision:
     if current is None:
         return Decision(None, writes=False)
+    if alive and operation.expected_version not in (None, current.version):
+        raise StaleSessionError(operation.key, operation.expected_version or 0, current.version)
     return Decision(_answer(current) if alive else None)
+
+
+def _put(operation: Put, current: SessionRecord | None) -> Decision:
+    """Its answer names no entries: a history of 100,000 would be in memory once more."""
+    if current and operation.replaces is None:
+        raise SessionExistsError(operation.key)
+    if current and current.version != operation.replaces:
+        raise StaleSessionError(operation.key, operation.replaces or 0, current.version)
+    return Decision(_answer(operation.record), operation.record, 0, operation.entries)
 
 
 def _applied(

@@ -18,6 +18,7 @@ from session_store.records import (
     checked_key,
     to_entry_record,
     to_record,
+    to_session,
 )
 from session_store.session import (
     CHECKPOINT,
@@ -152,9 +153,42 @@ class Delete:
 
     key: SessionKey
     at: Moment
+    expected_version: int | None = None
 
 
-Operation: TypeAlias = Create | Apply | Delete
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store a session of another store as it stands there, expired or not.
+
+    It may take the place of one at the version ``replaces``; of another one never.
+    """
+
+    record: SessionRecord
+    entries: tuple[EntryRecord, ...]
+    at: Moment
+    replaces: int | None = None
+
+    @property
+    def key(self) -> SessionKey:
+        return self.record.key
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Let ``document`` be the shared document of an app, or with ``user_id`` of a user in it."""
+
+    app_name: str
+    user_id: str
+    document: str
+    at: Moment
+
+    @property
+    def key(self) -> SessionKey:
+        """Of no session: an id has one byte or more."""
+        return SessionKey(self.app_name, self.user_id, "")
+
+
+Operation: TypeAlias = Create | Apply | Delete | Put | Share
 
 
 def checked_create(session: Session, at: Moment) -> Create:
@@ -169,6 +203,20 @@ def checked_create(session: Session, at: Moment) -> Create:
     if not all(1 <= v <= record.version < 2**62 for v in (record.version, *versions)):
         raise InvalidValueError("version", "must be 1 or more, an entry's at most its session's")
     return Create(record, entries, at)
+
+
+def checked_put(
+    record: SessionRecord,
+    entries: Iterable[EntryRecord],
+    at: Moment,
+    replaces: int | None = None,
+) -> Put:
+    """Of records from anywhere: what they say in the codec's own texts.
+
+    ``InvalidValueError`` or ``CorruptStoreError`` when no back end would have stored it.
+    """
+    checked = checked_create(to_session(record, tuple(entries)), at)
+    return Put(checked.record, checked.entries, at, replaces)
 
 
 def checked_apply(

@@ -15,7 +15,8 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
     from session_store.decisions import decide, shared_scopes
     from session_store.errors import StoreUnavailableError
     from session_store.operations import Apply
-    from session_store.repository import SessionRepository, StoreStats, selected
+    from session_store.repository import SessionRepository, StoreStats
+    from session_store.repository import scanned, scanned_shared, selected
 
     class DictRepository(SessionRepository):
         def __init__(self):
@@ -83,6 +84,15 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
             with self._transaction():
                 return StoreStats.of((record for record, _ in self._sessions.values()), at)
 
+        def scan(self, after, limit):
+            with self._transaction():
+                records = [record for record, _ in self._sessions.values()]
+                return scanned(records, after, limit)
+
+        def scan_shared(self, after, limit):
+            with self._transaction():
+                return scanned_shared(self._shared, after, limit)
+
         def close(self):
             self._closed = True
 
@@ -107,11 +117,13 @@ from session_store.operations import (
     checked_create,
 )
 from session_store.queries import (
+    HEAD,
     WHOLE,
     Filter,
     Page,
     Position,
     Query,
+    Stamp,
     StoreStats,
     Window,
     checked_filter,
@@ -119,6 +131,8 @@ from session_store.queries import (
     checked_window,
     from_cursor,
     position_of,
+    scanned,
+    scanned_shared,
     selected,
     to_cursor,
 )
@@ -131,7 +145,17 @@ from session_store.records import (
 )
 from session_store.session import Applied, Changes, Session, SessionKey
 
-__all__ = ["Moment", "Page", "Query", "SessionRepository", "StoreStats", "Window", "selected"]
+__all__ = [
+    "Moment",
+    "Page",
+    "Query",
+    "SessionRepository",
+    "StoreStats",
+    "Window",
+    "scanned",
+    "scanned_shared",
+    "selected",
+]
 
 
 class SessionRepository(ABC):
@@ -256,6 +280,28 @@ class SessionRepository(ABC):
     @abstractmethod
     def stats(self, at: Moment) -> StoreStats:
         """Counts and size, without reading documents or payloads."""
+
+    @abstractmethod
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        """What is stored, expired or not: up to ``limit`` stamps of the sessions after a key.
+
+        In the order of app, session id and user, byte by byte. Fewer than ``limit`` is the end.
+        """
+
+    @abstractmethod
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        """The shared documents, in the same way, in the order of app and user."""
+
+    def fetch_many(
+        self, keys: Sequence[SessionKey], *, with_history: bool = True
+    ) -> dict[SessionKey, tuple[SessionRecord, Sequence[EntryRecord]]]:
+        """What ``fetch`` finds of each key, whole or without history. Each session is of one
+        moment. Override it where hundreds at once cost less."""
+        window = WHOLE if with_history else HEAD
+        found = {key: self.fetch(key, window) for key in keys}
+        return {key: stored for key, stored in found.items() if stored}
 
     @abstractmethod
     def close(self) -> None:

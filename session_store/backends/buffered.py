@@ -15,7 +15,17 @@ from session_store.backends.memory import SessionTable, Stored
 from session_store.decisions import SharedScope, shared_scopes
 from session_store.errors import DurabilityUnknownError
 from session_store.operations import Delete, Moment, Operation
-from session_store.queries import WHOLE, Filter, Position, StoreStats, Window, selected
+from session_store.queries import (
+    WHOLE,
+    Filter,
+    Position,
+    Stamp,
+    StoreStats,
+    Window,
+    scan_order,
+    scanned_shared,
+    selected,
+)
 from session_store.records import EntryRecord, SessionRecord
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey, Status
@@ -138,6 +148,21 @@ class BufferedRepository(SessionRepository):
                 expired_sessions=stats.expired_sessions + self._difference(at.is_expired),
                 size_bytes=stats.size_bytes,
             )
+
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        with self._lock:
+            stored = self.inner.scan(after, limit + len(self._originals))
+            untouched = [stamp for stamp in stored if stamp.key not in self._originals]
+            buffered = self._table.scan(after, limit)
+            every = sorted([*untouched, *buffered], key=lambda stamp: scan_order(stamp.key))
+            return every[:limit]
+
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        with self._lock:
+            stored = self.inner.scan_shared(after, limit)
+            return scanned_shared(dict(stored) | self._table.shared, after, limit)
 
     def close(self) -> None:
         with self._lock:

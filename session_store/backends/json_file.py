@@ -38,7 +38,7 @@ from session_store.backends.memory import Draft, SessionTable, Stored
 from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 from session_store.operations import Moment, Operation
-from session_store.queries import Filter, Position, StoreStats, Window
+from session_store.queries import Filter, Position, Stamp, StoreStats, Window
 from session_store.records import SessionRecord
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
@@ -94,6 +94,14 @@ class JsonFileRepository(SessionRepository):
         current = self._current()
         size = current.fingerprint.size if current.fingerprint else 0
         return current.contents.table.stats(at, size)
+
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        return self._table().scan(after, limit)
+
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        return self._table().scan_shared(after, limit)
 
     def close(self) -> None:
         self._is_closed = True

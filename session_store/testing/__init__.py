@@ -45,6 +45,7 @@ from session_store.testing.keeping import Keeping  # noqa: E402
 from session_store.testing.limits import Limits  # noqa: E402
 from session_store.testing.listing import Listing  # noqa: E402
 from session_store.testing.loading import Loading  # noqa: E402
+from session_store.testing.moving import Moving  # noqa: E402
 from session_store.testing.paging import Paging  # noqa: E402
 from session_store.testing.sharing import Sharing  # noqa: E402
 from session_store.testing.transitions import Transitions  # noqa: E402
@@ -68,6 +69,7 @@ class RepositoryContract(
     Keeping,
     Limits,
     Identities,
+    Moving,
     Concurrency,
     Closing,
 ):

@@ -12,7 +12,7 @@ from session_store import InMemorySessionService, PersistentSessionService, Sess
 from session_store.backends.memory import MemoryRepository
 from session_store.decisions import SharedScope
 from session_store.operations import Moment, Operation, checked_create
-from session_store.queries import Filter, Position, StoreStats, Window
+from session_store.queries import Filter, Position, Stamp, StoreStats, Window
 from session_store.records import EntryRecord, SessionRecord
 from session_store.repository import SessionRepository
 from session_store.session import Applied, Session, SessionKey, Status
@@ -104,6 +104,19 @@ class Wrapped(SessionRepository):
 
     def stats(self, at: Moment) -> StoreStats:
         return self.inner.stats(at)
+
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        return self.inner.scan(after, limit)
+
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        return self.inner.scan_shared(after, limit)
+
+    def fetch_many(
+        self, keys: Sequence[SessionKey], *, with_history: bool = True
+    ) -> dict[SessionKey, tuple[SessionRecord, Sequence[EntryRecord]]]:
+        return self.inner.fetch_many(keys, with_history=with_history)
 
     def close(self) -> None:
         self.inner.close()
