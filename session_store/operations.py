@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -15,10 +15,11 @@ from session_store.errors import InvalidValueError
 from session_store.records import (
     EntryRecord,
     SessionRecord,
+    checked_entry,
     checked_key,
     to_entry_record,
+    to_head,
     to_record,
-    to_session,
 )
 from session_store.session import (
     CHECKPOINT,
@@ -195,14 +196,18 @@ def checked_create(session: Session, at: Moment) -> Create:
     """``InvalidValueError`` when a value is refused or the entries are not 1, 2, 3…"""
     record = to_record(session)
     entries = tuple(map(to_entry_record, session.entries))
+    _check_history(record, entries)
+    return Create(record, entries, at)
+
+
+def _check_history(record: SessionRecord, entries: Sequence[EntryRecord]) -> None:
     seqs, versions = [entry.seq for entry in entries], [entry.version for entry in entries]
-    if seqs != list(range(1, len(seqs) + 1)) or session.last_seq != len(seqs):
+    if seqs != list(range(1, len(seqs) + 1)) or record.last_seq != len(seqs):
         raise InvalidValueError("entries", "must have the seqs 1, 2, 3… up to last_seq")
     if len({entry.entry_id for entry in entries}) != len(entries):
         raise InvalidValueError("entries", "must have different entry_ids")
     if not all(1 <= v <= record.version < 2**62 for v in (record.version, *versions)):
         raise InvalidValueError("version", "must be 1 or more, an entry's at most its session's")
-    return Create(record, entries, at)
 
 
 def checked_put(
@@ -215,8 +220,10 @@ def checked_put(
 
     ``InvalidValueError`` or ``CorruptStoreError`` when no back end would have stored it.
     """
-    checked = checked_create(to_session(record, tuple(entries)), at)
-    return Put(checked.record, checked.entries, at, replaces)
+    head = to_record(to_head(record))
+    history = tuple(map(checked_entry, entries))
+    _check_history(head, history)
+    return Put(head, history, at, replaces)
 
 
 def checked_apply(

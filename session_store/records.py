@@ -145,6 +145,23 @@ def to_entry_record(entry: Entry) -> EntryRecord:
     )
 
 
+def checked_entry(record: EntryRecord) -> EntryRecord:
+    """The record of an entry from anywhere, like ``to_entry_record`` of its value, which is half
+    of the way there."""
+    seq, entry_id, kind, payload, created_at, version = record
+    if type(seq) is not int or type(version) is not int:
+        raise CorruptStoreError(f"entry {seq!r} has a seq or version that is no integer")
+    place = f"entries[{seq}]"
+    return EntryRecord(
+        seq,
+        codec.identifier(entry_id, place),
+        codec.identifier(kind, place, codec.MAX_KIND_BYTES),
+        codec.encode(codec.decode(payload, place), place),
+        codec.utc(created_at, place),
+        version,
+    )
+
+
 _KEY = SessionKey._fields
 _STATUSES = {status.value: status for status in Status}
 _HEAD_TYPES = (dict, dict, dict, str, str, str, Status, int, int, datetime, datetime)

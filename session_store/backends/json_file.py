@@ -55,18 +55,24 @@ class JsonFileRepository(SessionRepository):
 
     ``lock_timeout``: seconds that a write waits for other processes. Opening repairs what a killed
     process or a bad disk left, with a warning; in a directory that can't be written it only reads.
+    So it does with ``read_only``, and makes no directory.
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], *, lock_timeout: float = LOCK_TIMEOUT
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        lock_timeout: float = LOCK_TIMEOUT,
+        read_only: bool = False,
     ) -> None:
         self.path = Path(os.path.abspath(directory), "sessions.json")
         self._backup = backup_of(self.path)
         self._lock = _lock_of(self.path, lock_timeout)
-        self._is_closed = False
+        self._is_closed, self._is_read_only = False, read_only
         self._renew_locks()
-        atomic_file.create_directory(self.path.parent)
-        self._snapshot = self._opened()
+        if not read_only:
+            atomic_file.create_directory(self.path.parent)
+        self._snapshot = loaded(self.path) if read_only else self._opened()
         _repositories.add(self)
 
     def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
@@ -117,6 +123,8 @@ class JsonFileRepository(SessionRepository):
 
     def _written(self, work: Callable[[SessionTable], _Answer]) -> _Answer:
         self._check_open()
+        if self._is_read_only:
+            raise StoreUnavailableError(f"{self.path} was opened to be read only")
         return self._group.run(work, self._lock.deadline())
 
     def _check_open(self) -> None:

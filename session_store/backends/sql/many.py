@@ -12,7 +12,12 @@ from session_store.backends.sql import statements as sql
 from session_store.backends.sql.runner import Statements
 from session_store.operations import Operation, Put
 from session_store.queries import WHOLE
+from session_store.records import EntryRecord, SessionRecord
 from session_store.session import SessionKey
+
+SESSION: Final = ", ".join(SessionRecord._fields)
+ENTRY: Final = ", ".join(("session", *EntryRecord._fields))
+"""The columns of a new row: the fields of a record are called like them."""
 
 FEW: Final = 8
 """Sessions for which one after the other is as good."""

@@ -56,7 +56,9 @@ class SqlRepository(SessionRepository):
             return (*answers, *(together[one.key] for one in operations[len(singly) :]))
 
         repeatable = all(map(_is_recognised, operations))
-        return self._runner.write(carry_out, repeatable=repeatable, at_once=at_once)
+        return self._runner.write(
+            carry_out, repeatable=repeatable, at_once=at_once, in_bulk=bool(puts)
+        )
 
     def fetch(
         self, key: SessionKey, window: Window
@@ -292,8 +294,7 @@ class SqlRepository(SessionRepository):
             run.run(sql.SET_SHARED, values)
 
     def _put_many(self, run: Statements, puts: Sequence[Put]) -> dict[SessionKey, Applied | None]:
-        """In as many round trips as one takes. (COPY is twice as fast as this for the entries, but
-        row-level security refuses it, and it ends the pipeline.)"""
+        """In as many round trips as one takes."""
         found = many.heads(run, puts, self._dialect.row_lock)
         decisions = {}
         for put in puts:
@@ -301,12 +302,10 @@ class SqlRepository(SessionRepository):
             decisions[put.key] = decide(put, None if row is None else self._record(row[1:]))
         if found:
             run.run(sql.DELETE_MANY, {"ids": [row[0] for row in found.values()]})
-        run.run_many(sql.INSERT_ONLY, [self._values(put.record) for put in puts])
+        run.insert_many("sessions", many.SESSION, (self._values(put.record) for put in puts))
         ids = {key: row[0] for key, row in many.heads(run, puts, "").items()}
-        run.run_many(
-            sql.INSERT_ENTRY,
-            (row for put in puts for row in self._entry_rows(ids[put.key], put.entries)),
-        )
+        rows = (row for put in puts for row in self._entry_rows(ids[put.key], put.entries))
+        run.insert_many("session_entries", many.ENTRY, rows)
         return {key: decision.answer for key, decision in decisions.items()}
 
     # Rows and records ---------------------------------------------------------------------------

@@ -42,8 +42,6 @@ VALUES (:app_name, :user_id, :session_id, :status, :version, :last_seq,
         :created_at, :updated_at, :completed_at, :expires_at, :state, :agent_states, :metadata)
 RETURNING id"""
 
-INSERT_ONLY: Final = INSERT.removesuffix("\nRETURNING id")
-
 INSERT_NEW: Final = INSERT.replace("\nRETURNING", "\nON CONFLICT DO NOTHING\nRETURNING")
 """No row, where something has its key."""
 
