@@ -127,5 +127,21 @@ class CorruptStoreError(SessionStoreError):
     """What is stored is damaged, foreign or edited; it was left as it is, nothing was returned."""
 
 
+class TransferError(SessionStoreError):
+    """Sessions can't be moved as asked; the message says what is in the way, and of which."""
+
+
+class ExportFormatError(TransferError):
+    """No export that is whole and unchanged; nothing of it was written.
+
+    ``line`` is where it was seen, or 0.
+    """
+
+    def __init__(self, place: str, line: int, problem: str) -> None:
+        where = f"{place}, line {line}" if line else place
+        super().__init__(f"{where}: {problem}")
+        self.line = line
+
+
 class SchemaError(SessionStoreError):
     """The database's schema is not this release's; the message names the command to run."""
