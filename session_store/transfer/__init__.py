@@ -5,3 +5,16 @@ what a session is: versions, numbers, times and texts arrive as they were, expir
 """
 
 from __future__ import annotations
+
+from session_store.transfer.copying import CopyReport, copy_sessions
+from session_store.transfer.exporting import ExportReport, export_sessions
+from session_store.transfer.importing import ImportReport, import_sessions
+
+__all__ = [
+    "CopyReport",
+    "ExportReport",
+    "ImportReport",
+    "copy_sessions",
+    "export_sessions",
+    "import_sessions",
+]
