@@ -30,7 +30,7 @@ from session_store.operations import (
     Put,
     Share,
 )
-from session_store.records import EntryRecord, SessionRecord, to_applied
+from session_store.records import EntryRecord, SessionRecord, Stamp, to_applied
 from session_store.session import (
     CHECKPOINT,
     REMOVED,
@@ -115,8 +115,8 @@ def _created(operation: Create, *, exists: bool) -> Decision:
 def _deleted(operation: Delete, current: SessionRecord | None, alive: bool) -> Decision:
     if current is None:
         return Decision(None, writes=False)
-    if alive and operation.expected_version not in (None, current.version):
-        raise StaleSessionError(operation.key, operation.expected_version or 0, current.version)
+    if alive and operation.expected not in (None, Stamp.of(current)):
+        raise _is_another(operation.expected, current)
     return Decision(_answer(current) if alive else None)
 
 
@@ -124,9 +124,13 @@ def _put(operation: Put, current: SessionRecord | None) -> Decision:
     """Its answer names no entries: a history of 100,000 would be in memory once more."""
     if current and operation.replaces is None:
         raise SessionExistsError(operation.key)
-    if current and current.version != operation.replaces:
-        raise StaleSessionError(operation.key, operation.replaces or 0, current.version)
+    if current and Stamp.of(current) != operation.replaces:
+        raise _is_another(operation.replaces, current)
     return Decision(_answer(operation.record), operation.record, 0, operation.entries)
+
+
+def _is_another(expected: Stamp | None, current: SessionRecord) -> StaleSessionError:
+    return StaleSessionError(current.key, expected.version if expected else 0, current.version)
 
 
 def _applied(

@@ -15,6 +15,7 @@ from session_store.errors import InvalidValueError
 from session_store.records import (
     EntryRecord,
     SessionRecord,
+    Stamp,
     checked_entry,
     checked_key,
     to_entry_record,
@@ -49,7 +50,7 @@ class Moment(NamedTuple):
     idle_cutoff: datetime | None = None
     age_cutoff: datetime | None = None
 
-    def is_expired(self, record: SessionRecord) -> bool:
+    def is_expired(self, record: SessionRecord | Stamp) -> bool:
         return (
             (self.idle_cutoff is not None and record.updated_at < self.idle_cutoff)
             or (self.age_cutoff is not None and record.created_at < self.age_cutoff)
@@ -150,24 +151,27 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a session and its history; nothing to do when it is not there."""
+    """Remove a session and its history; nothing to do when it is not there.
+
+    ``expected``: the state in which it must be, or else it stays.
+    """
 
     key: SessionKey
     at: Moment
-    expected_version: int | None = None
+    expected: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
     """Store a session of another store as it stands there, expired or not.
 
-    It may take the place of one at the version ``replaces``; of another one never.
+    It may take the place of one in the state ``replaces``; of another one never.
     """
 
     record: SessionRecord
     entries: tuple[EntryRecord, ...]
     at: Moment
-    replaces: int | None = None
+    replaces: Stamp | None = None
 
     @property
     def key(self) -> SessionKey:
@@ -214,7 +218,7 @@ def checked_put(
     record: SessionRecord,
     entries: Iterable[EntryRecord],
     at: Moment,
-    replaces: int | None = None,
+    replaces: Stamp | None = None,
 ) -> Put:
     """Of records from anywhere: what they say in the codec's own texts.
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from session_store import codec
 from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.operations import Moment
-from session_store.records import EntryRecord, SessionRecord
+from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.session import SessionHead, SessionKey, Status, Value
 
 MAX_PAGE: Final = 1000
@@ -105,22 +105,6 @@ class Position(NamedTuple):
     app_name: str
     session_id: str
     user_id: str
-
-
-class Stamp(NamedTuple):
-    """Tells one state of a stored session from any other, without its content."""
-
-    key: SessionKey
-    version: int
-    last_seq: int
-    created_at: datetime
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, record: SessionRecord) -> Stamp:
-        return cls(
-            record.key, record.version, record.last_seq, record.created_at, record.updated_at
-        )
 
 
 class StoreStats(Value):

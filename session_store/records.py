@@ -49,6 +49,29 @@ class SessionRecord(NamedTuple):
         return SessionKey(self.app_name, self.user_id, self.session_id)
 
 
+class Stamp(NamedTuple):
+    """Tells one state of a stored session from any other, and whether it is expired, without its
+    content."""
+
+    key: SessionKey
+    version: int
+    last_seq: int
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, record: SessionRecord) -> Stamp:
+        return cls(
+            record.key,
+            record.version,
+            record.last_seq,
+            record.created_at,
+            record.updated_at,
+            record.expires_at,
+        )
+
+
 class EntryRecord(NamedTuple):
     """One entry; the meaning of each field is ``Entry``'s."""
 

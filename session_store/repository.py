@@ -123,7 +123,6 @@ from session_store.queries import (
     Page,
     Position,
     Query,
-    Stamp,
     StoreStats,
     Window,
     checked_filter,
@@ -139,6 +138,7 @@ from session_store.queries import (
 from session_store.records import (
     EntryRecord,
     SessionRecord,
+    Stamp,
     checked_key,
     to_head,
     to_session,

@@ -19,14 +19,13 @@ from session_store.queries import (
     WHOLE,
     Filter,
     Position,
-    Stamp,
     StoreStats,
     Window,
     scan_order,
     scanned_shared,
     selected,
 )
-from session_store.records import EntryRecord, SessionRecord
+from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey, Status
 

@@ -38,8 +38,8 @@ from session_store.backends.memory import Draft, SessionTable, Stored
 from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 from session_store.operations import Moment, Operation
-from session_store.queries import Filter, Position, Stamp, StoreStats, Window
-from session_store.records import SessionRecord
+from session_store.queries import Filter, Position, StoreStats, Window
+from session_store.records import SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 

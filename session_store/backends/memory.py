@@ -12,14 +12,13 @@ from session_store.operations import Apply, Moment, Operation
 from session_store.queries import (
     Filter,
     Position,
-    Stamp,
     StoreStats,
     Window,
     scanned,
     scanned_shared,
     selected,
 )
-from session_store.records import EntryRecord, SessionRecord
+from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 

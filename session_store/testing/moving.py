@@ -8,8 +8,8 @@ import pytest
 
 from session_store.errors import SessionExistsError, StaleSessionError
 from session_store.operations import Delete, Operation, Put, Share, checked_put
-from session_store.queries import Stamp, scan_order
-from session_store.records import EntryRecord, SessionRecord, to_entry_record, to_record
+from session_store.queries import scan_order
+from session_store.records import EntryRecord, SessionRecord, Stamp, to_entry_record, to_record
 from session_store.repository import SessionRepository
 from session_store.session import NewCheckpoint, SessionKey, Status
 from session_store.testing.given import (
@@ -42,7 +42,7 @@ ODD_KEYS = (
 
 
 def putting(
-    key: SessionKey = KEY, *, replaces: int | None = None, moment: float = 0, **fields: object
+    key: SessionKey = KEY, *, replaces: Stamp | None = None, moment: float = 0, **fields: object
 ) -> Put:
     session = new_session(key, **fields)
     entries = tuple(map(to_entry_record, session.entries))
@@ -55,6 +55,11 @@ def stored(repository: SessionRepository, key: SessionKey = KEY) -> str:
     entries = found[1]
     assert isinstance(entries, list | tuple)
     return exact((found[0], tuple(entries)))
+
+
+def state(repository: SessionRepository, key: SessionKey = KEY) -> Stamp:
+    """What tells the session's state from any other."""
+    return Stamp.of(repository.fetch_many([key], with_history=False)[key][0])
 
 
 def scanned(repository: SessionRepository, limit: int) -> list[Stamp]:
@@ -82,8 +87,8 @@ class Moving:
         every = {*keys, KEY._replace(session_id="over")}
         assert [stamp.key for stamp in found] == sorted(every, key=scan_order)
         by_key = {stamp.key: stamp for stamp in found}
-        assert by_key[KEY] == Stamp(KEY, 1, 2, after(0), after(0))
-        assert by_key[OTHERS[0]] == Stamp(OTHERS[0], 2, 3, after(0), after(1))
+        assert by_key[KEY] == Stamp(KEY, 1, 2, after(0), after(0), None)
+        assert by_key[OTHERS[0]] == Stamp(OTHERS[0], 2, 3, after(0), after(1), None)
 
     def test_a_scan_of_nothing_is_empty(self, repository: SessionRepository) -> None:
         assert list(repository.scan(None, 10)) == []
@@ -153,7 +158,10 @@ class Moving:
         """Not even when it is expired: that is for its own application to say."""
         create(repository, history="abc", expires_at=after(-9))
         more = [putting(KEY._replace(user_id=f"u{n}"), history="x") for n in range(others)]
-        for replaces, error in ((None, SessionExistsError), (2, StaleSessionError)):
+        now = state(repository)
+        others_ = [now._replace(version=2), now._replace(created_at=after(1))]
+        for replaces in (None, *others_):
+            error = StaleSessionError if replaces else SessionExistsError
             with refused(repository, error):
                 repository.commit([*more, putting(history="x", replaces=replaces, moment=99)])
 
@@ -164,7 +172,11 @@ class Moving:
         keys = [KEY._replace(user_id=f"u{n}") for n in range(others)]
         for key in (KEY, *keys[::2]):
             create(repository, key, history="abc", version=3, state={"old": 1})
-        new = [putting(key, history=[key.user_id], version=7, replaces=3) for key in (*keys, KEY)]
+        old = state(repository)
+        new = [
+            putting(key, history=[key.user_id], version=7, replaces=old._replace(key=key))
+            for key in (*keys, KEY)
+        ]
         answers = repository.commit(new)
         assert [answer and (answer.key, answer.version) for answer in answers] == [
             (key, 7) for key in (*keys, KEY)
@@ -191,9 +203,12 @@ class Moving:
         self, repository: SessionRepository
     ) -> None:
         keys = [KEY._replace(session_id=f"{number}") for number in range(12)]
-        operations: list[Operation] = [putting(key, history="a") for key in keys]
-        operations += [putting(key, history="bc", version=2, replaces=1) for key in keys]
-        repository.commit(operations)
+        first = [putting(key, history="a") for key in keys]
+        then = [
+            putting(put.key, history="bc", version=2, replaces=Stamp.of(put.record))
+            for put in first
+        ]
+        repository.commit([*first, *then])
         assert {stamp.last_seq for stamp in repository.scan(None, 100)} == {2}
 
     def test_a_shared_document_is_set_whole(self, repository: SessionRepository) -> None:
@@ -210,14 +225,16 @@ class Moving:
         assert [*repository.scan_shared(("app", ""), 1)] == [(("app", "ada"), '{"u":1}')]
         assert [stamp.key for stamp in repository.scan(None, 10)] == [KEY]
 
-    def test_a_session_is_deleted_at_the_expected_version_only(
+    def test_a_session_is_deleted_in_the_expected_state_only(
         self, repository: SessionRepository
     ) -> None:
         create(repository, history="abc")
         change(repository, entries=(message("d"),))
-        with refused(repository, StaleSessionError):
-            repository.commit([Delete(KEY, at(), expected_version=1)])
-        (answer,) = repository.commit([Delete(KEY, at(), expected_version=2)])
+        now = state(repository)
+        for other in (now._replace(version=1), now._replace(created_at=after(-1))):
+            with refused(repository, StaleSessionError):
+                repository.commit([Delete(KEY, at(), expected=other)])
+        (answer,) = repository.commit([Delete(KEY, at(), expected=now)])
         assert answer is not None
         assert not repository.scan(None, 10)
-        assert repository.commit([Delete(KEY, at(), expected_version=2)]) == (None,)
+        assert repository.commit([Delete(KEY, at(), expected=now)]) == (None,)

@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 
 from session_store.errors import SessionExistsError, StaleSessionError, TransferError
 from session_store.operations import Delete, Moment, Operation, Put, Share
-from session_store.queries import Stamp
 from session_store.reader import Clock, utc_now
+from session_store.records import Stamp
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 from session_store.transfer.importing import OnConflict, check_policy
@@ -221,7 +221,7 @@ class _Copy:
         pairs = [(one, other) for one, other in batch if one]
         found = self._source.fetch_many([one.key for one, _ in pairs])
         puts = {
-            one.key: checked(Stored(*found[one.key]), other.version if other else None)
+            one.key: checked(Stored(*found[one.key]), other)
             for one, other in pairs
             if one.key in found
         }
@@ -278,7 +278,7 @@ class _Copy:
 
 
 def _removal(stamp: Stamp) -> Operation:
-    return Delete(stamp.key, STORED, expected_version=stamp.version)
+    return Delete(stamp.key, STORED, expected=stamp)
 
 
 def _is_older(other: Stamp, than: Stamp) -> bool:

@@ -22,9 +22,8 @@ from session_store.errors import (
     TransferError,
 )
 from session_store.operations import Moment, Operation, Put, Share
-from session_store.queries import Stamp
 from session_store.reader import Clock, utc_now
-from session_store.records import SessionRecord
+from session_store.records import SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 from session_store.transfer import files, sources
@@ -166,7 +165,7 @@ class _Importer:
             conflicts.add(put.key)
         if self._policy == "replace" or (self._policy == "newer" and is_newer(put.record, head)):
             self.report.replaced += 1
-            return Put(put.record, put.entries, put.at, replaces=head.version)
+            return Put(put.record, put.entries, put.at, replaces=Stamp.of(head))
         self.report.skipped += 1
         return None
 

@@ -9,8 +9,8 @@ from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, InvalidValueError, TransferError
 from session_store.operations import Moment, Put, checked_put
-from session_store.queries import Stamp, scan_order
-from session_store.records import EntryRecord, SessionRecord
+from session_store.queries import scan_order
+from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 
@@ -127,7 +127,7 @@ class Batches(Generic[Item]):
         return min(BATCH_ENTRIES, BATCH_BYTES / self._bytes)
 
 
-def checked(stored: Stored, replaces: int | None = None) -> Put:
+def checked(stored: Stored, replaces: Stamp | None = None) -> Put:
     """The write that stores it elsewhere. ``TransferError`` when a back end would not have it."""
     try:
         return checked_put(stored.record, stored.entries, STORED, replaces)

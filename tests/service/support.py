@@ -12,8 +12,8 @@ from session_store import InMemorySessionService, PersistentSessionService, Sess
 from session_store.backends.memory import MemoryRepository
 from session_store.decisions import SharedScope
 from session_store.operations import Moment, Operation, checked_create
-from session_store.queries import Filter, Position, Stamp, StoreStats, Window
-from session_store.records import EntryRecord, SessionRecord
+from session_store.queries import Filter, Position, StoreStats, Window
+from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, Session, SessionKey, Status
 

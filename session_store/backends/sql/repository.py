@@ -18,8 +18,8 @@ from session_store.backends.sql.runner import Rows, Runner, Statements, Work
 from session_store.decisions import Decision, SharedScope, appended, decide, shared_scopes
 from session_store.errors import CorruptStoreError, SessionStoreError, StoreUnavailableError
 from session_store.operations import Apply, Create, Delete, Moment, Operation, Put
-from session_store.queries import Filter, Position, Stamp, StoreStats, Window
-from session_store.records import EntryRecord, SessionRecord
+from session_store.queries import Filter, Position, StoreStats, Window
+from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 
@@ -139,8 +139,11 @@ class SqlRepository(SessionRepository):
                 last_seq,
                 to_time(created, "created_at"),
                 to_time(updated, "updated_at"),
+                None if expires is None else to_time(expires, "expires_at"),
             )
-            for *key, version, last_seq, created, updated in self._rows(sql.scan(after, limit))
+            for *key, version, last_seq, created, updated, expires in self._rows(
+                sql.scan(after, limit)
+            )
         ]
 
     def scan_shared(

@@ -290,8 +290,8 @@ def scan(after: SessionKey | None, limit: int) -> Statement:
         where = "WHERE (app_name, session_id, user_id) > (:app_name, :session_id, :user_id)"
         values = after._asdict()
     return Statement(
-        "SELECT app_name, user_id, session_id, version, last_seq, created_at, updated_at "
-        f"FROM sessions {where} ORDER BY app_name, session_id, user_id LIMIT :limit",
+        "SELECT app_name, user_id, session_id, version, last_seq, created_at, updated_at, "
+        f"expires_at FROM sessions {where} ORDER BY app_name, session_id, user_id LIMIT :limit",
         values | {"limit": limit},
     )
 
