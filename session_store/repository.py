@@ -123,7 +123,7 @@ from session_store.queries import (
     to_cursor,
 )
 from session_store.records import (
-    EntryRecord,
+    EntryFields,
     SessionRecord,
     checked_key,
     to_head,
@@ -225,10 +225,11 @@ class SessionRepository(ABC):
     @abstractmethod
     def fetch(
         self, key: SessionKey, window: Window
-    ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+    ) -> tuple[SessionRecord, Sequence[EntryFields]] | None:
         """The record of ``key``, expired or not, with the ``window`` of its history; or ``None``.
 
-        Both are of one moment: a reader never sees half a write.
+        Both are of one moment: a reader never sees half a write. An entry is an ``EntryRecord``, or
+        a plain tuple of what it holds.
         """
 
     @abstractmethod

@@ -9,6 +9,7 @@ All may raise ``SessionNotFoundError``, ``AmbiguousSessionError``, ``InvalidValu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -24,7 +25,7 @@ from session_store.ids import new_id
 from session_store.operations import checked_create
 from session_store.queries import Window
 from session_store.reader import SessionReader
-from session_store.records import to_session
+from session_store.records import built, to_session
 from session_store.session import (
     ARTIFACT,
     CHECKPOINT,
@@ -64,11 +65,11 @@ class SessionWriter(SessionReader):
     ) -> Session:
         """A new session, of a made id if none is given. ``SessionExistsError`` when it is there."""
         key = SessionKey(app_name, user_id, _made(session_id))
-        documents = Documents.model_construct(
-            state={} if state is None else state,
-            agent_states={},
-            metadata={} if metadata is None else metadata,
-        )
+        documents = {
+            "state": {} if state is None else state,
+            "agent_states": {},
+            "metadata": {} if metadata is None else metadata,
+        }
         return self._create(key, Status.CREATED, documents, expires_at=expires_at)
 
     def append(
@@ -248,10 +249,10 @@ class SessionWriter(SessionReader):
         source = self.get_session(session_id, user_id=user_id, app_name=app_name)
         key = source.key._replace(session_id=_made(new_session_id))
         if checkpoint_id is None:
-            return self._create(key, source.status, source, source.entries)
+            return self._create(key, source.status, _documents(source), source.entries)
         entry = _checkpoint_of(source, checkpoint_id)
         restored, history = _restored(entry), source.entries[: entry.seq]
-        return self._create(key, restored.status, restored.documents, history)
+        return self._create(key, restored.status, _documents(restored.documents), history)
 
     def delete_session(
         self, session_id: str, *, user_id: str | None = None, app_name: str = DEFAULT_APP_NAME
@@ -278,28 +279,33 @@ class SessionWriter(SessionReader):
         self,
         key: SessionKey,
         status: Status,
-        documents: Documents,
+        documents: Mapping[str, Any],
         entries: tuple[Entry, ...] = (),
         expires_at: datetime | None = None,
     ) -> Session:
         at = self._moment()
-        session = Session.model_construct(
-            **key._asdict(),
-            status=status,
-            version=1,
-            last_seq=len(entries),
-            created_at=at.now,
-            updated_at=at.now,
-            completed_at=at.now if status is Status.COMPLETED else None,
-            expires_at=None if expires_at is None else codec.utc(expires_at, "expires_at"),
-            state=documents.state,
-            agent_states=documents.agent_states,
-            metadata=documents.metadata,
-            entries=tuple(entry.model_copy(update={"version": 1}) for entry in entries),
+        session = built(
+            Session,
+            {
+                **documents,
+                **key._asdict(),
+                "status": status,
+                "version": 1,
+                "last_seq": len(entries),
+                "created_at": at.now,
+                "updated_at": at.now,
+                "completed_at": at.now if status is Status.COMPLETED else None,
+                "expires_at": None if expires_at is None else codec.utc(expires_at, "expires_at"),
+                "entries": tuple(entry.model_copy(update={"version": 1}) for entry in entries),
+            },
         )
         operation = checked_create(session, at)
         self.repository.commit((operation,))
         return to_session(operation.record, operation.entries)
+
+
+def _documents(source: Documents) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in Documents.model_fields}
 
 
 def _new_entries(entries: NewEntries, kind: str, entry_id: str | None) -> tuple[NewEntry, ...]:

@@ -10,13 +10,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import starmap
 
 from session_store.backends.memory import SessionTable, Stored
 from session_store.decisions import SharedScope, shared_scopes
 from session_store.errors import DurabilityUnknownError
 from session_store.operations import Delete, Moment, Operation
 from session_store.queries import WHOLE, Filter, Position, StoreStats, Window, selected
-from session_store.records import EntryRecord, SessionRecord
+from session_store.records import EntryFields, EntryRecord, SessionRecord
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey, Status
 
@@ -89,7 +90,7 @@ class BufferedRepository(SessionRepository):
 
     def fetch(
         self, key: SessionKey, window: Window
-    ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+    ) -> tuple[SessionRecord, Sequence[EntryFields]] | None:
         with self._lock:
             if key not in self._originals:
                 return self.inner.fetch(key, window)
@@ -150,7 +151,7 @@ class BufferedRepository(SessionRepository):
         if key not in self._originals:
             found = self.inner.fetch(key, WHOLE)
             self._originals[key] = found and found[0]
-            self._table.put(key, found and Stored(found[0], tuple(found[1])))
+            self._table.put(key, found and Stored(found[0], tuple(starmap(EntryRecord, found[1]))))
             undo.callback(self._release, key)
         for scope in shared_scopes(operation):
             if scope not in self._table.shared:

@@ -13,7 +13,7 @@ from session_store.backends.memory import MemoryRepository
 from session_store.decisions import SharedScope
 from session_store.operations import Moment, Operation, checked_create
 from session_store.queries import Filter, Position, StoreStats, Window
-from session_store.records import EntryRecord, SessionRecord
+from session_store.records import EntryFields, SessionRecord
 from session_store.repository import SessionRepository
 from session_store.session import Applied, Session, SessionKey, Status
 
@@ -85,7 +85,7 @@ class Wrapped(SessionRepository):
 
     def fetch(
         self, key: SessionKey, window: Window
-    ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+    ) -> tuple[SessionRecord, Sequence[EntryFields]] | None:
         return self.inner.fetch(key, window)
 
     def fetch_shared(self, scope: SharedScope) -> str:
