@@ -14,7 +14,7 @@ from session_store import PersistentSessionService, __version__
 from session_store.demo import story
 from session_store.entrypoints.cli import main
 
-HEAVY = {"sqlalchemy", "alembic", "rich", "anyio", "dotenv", "session_store.demo.story"}
+HEAVY = {"pydantic", "sqlalchemy", "alembic", "psycopg", "rich", "anyio", "dotenv", "sqlite3"}
 
 
 @pytest.fixture
