@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
-from session_store.entrypoints import db
+from session_store.entrypoints import db, listing
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.errors import SessionStoreError
 
@@ -68,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing.add_to(commands)
     _add_demo(commands)
     _add_accept(commands)
     db.add_to(commands)
