@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
-from session_store.entrypoints import db, listing
+from session_store.entrypoints import db, listing, show
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.errors import SessionStoreError
 
@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()  # here, where a reader who has gone is no trouble
+        return code
     except SessionStoreError as error:
         return _failed(f"error: {error}", FAILED)
     except KeyboardInterrupt:
@@ -69,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     listing.add_to(commands)
+    show.add_to(commands)
     _add_demo(commands)
     _add_accept(commands)
     db.add_to(commands)

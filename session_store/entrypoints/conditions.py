@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 STATUSES: Final = ("created", "running", "paused", "completed", "failed")
 """Those of ``session.Status``, which ``--help`` does without; a test compares them."""
 
+MAX_SECONDS: Final = 86_400
+
 TIMES: Final = ("created_after", "created_before", "updated_after", "updated_before")
 
 
@@ -87,3 +89,13 @@ def number_from(least: int) -> Any:
         raise argparse.ArgumentTypeError(f"must be a whole number from {least}, not {text!r}")
 
     return number
+
+
+def seconds(text: str) -> float:
+    """The type of an option that is a duration."""
+    try:
+        if 0 < (number := float(text)) <= MAX_SECONDS:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 Part: TypeAlias = str | tuple[str, str]
 """A text, or a text and how it looks on a terminal."""
 
+NARROWEST: Final = 20
 WIDEST: Final = 100
 """Columns of running text; longer lines are hard to read."""
 
@@ -69,14 +69,16 @@ class Output:
 
         self._print(Text.assemble(*safe))
 
-    def text(self, text: str, indent: str = "", style: str = "") -> None:
-        """A text in its own lines, which a terminal's width breaks into more."""
+    def text(self, text: str, indent: str = "", opening: int = 0) -> None:
+        """A text in its own lines, which a terminal's width breaks into more; its first
+        ``opening`` characters stand out."""
         lines = escaping.text(text).split("\n")
         if self.is_terminal:
-            width = max(20, min(self.width, WIDEST) - len(indent))
-            lines = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+            width = max(NARROWEST, min(self.width, WIDEST) - len(indent))
+            lines = [part for line in lines for part in self._wrapped(line, width)]
         for line in lines:
-            self.line((f"{indent}{line}".rstrip(), style))
+            self.line((indent if line else ""), (line[:opening], "cyan"), line[opening:])
+            opening = 0
 
     def table(
         self, columns: Sequence[Column], rows: Iterable[Sequence[Part]], *, header: bool = True
@@ -98,6 +100,9 @@ class Output:
             joined.rstrip()
             self._print(joined)
 
+    def flush(self) -> None:
+        sys.stdout.flush()
+
     @property
     def width(self) -> int:
         return self._console.width
@@ -106,6 +111,14 @@ class Output:
     def can_draw(self) -> bool:
         """Whether it has blocks to draw bars with."""
         return "utf" in (sys.stdout.encoding or "").lower()
+
+    def _wrapped(self, line: str, width: int) -> list[str]:
+        """By cells, of which some characters take two; all under the beginning of the first."""
+        from rich.text import Text
+
+        margin = line[: len(line) - len(line.lstrip())][: width // 2]
+        parts = Text(line[len(margin) :]).wrap(self._console, width - len(margin))
+        return [f"{margin}{part.plain}".rstrip() for part in parts] or [""]
 
     def _print(self, what: Text) -> None:
         with self._console.capture() as captured:
