@@ -71,9 +71,10 @@ def label_of(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def add_session(parser: argparse.ArgumentParser, **options: Any) -> None:
+def add_session(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """Which session, or which sessions, by id."""
-    parser.add_argument("id", metavar="ID", help="the session's id", **options)
+    nargs: Any = {"nargs": "+"} if several else {}
+    parser.add_argument("id", metavar="ID", help="the session's id", **nargs)
     parser.add_argument("--user", metavar="ID", help="whose, where several users hold that id")
     parser.add_argument(
         "--app", metavar="NAME", default="default", help="of this application; default: %(default)s"
@@ -93,9 +94,22 @@ def number_from(least: int) -> Any:
 
 def seconds(text: str) -> float:
     """The type of an option that is a duration."""
+    number = _float(text)
+    if number is None or not 0 < number <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+    return number
+
+
+def hours(text: str) -> float:
+    """The type of an option that is an age."""
+    number = _float(text)
+    if number is None or not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of hours, 0 or more, not {text!r}")
+    return number
+
+
+def _float(text: str) -> float | None:
     try:
-        if 0 < (number := float(text)) <= MAX_SECONDS:
-            return number
+        return float(text)
     except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from session_store.entrypoints.commands import counted
 from session_store.entrypoints.escaping import json_text, line
 from session_store.entrypoints.output import STATUS_STYLES
 from session_store.entrypoints.times import minute
@@ -102,8 +103,7 @@ def _show_head(output: Output, head: SessionHead) -> None:
     output.line((head.session_id, "bold"), f" of {head.user_id} in {head.app_name}")
     output.line(
         (status, STATUS_STYLES[status]),
-        f", {head.last_seq:,} {'entry' if head.last_seq == 1 else 'entries'}, "
-        f"version {head.version}",
+        f", {counted(head.last_seq, 'entry', 'entries')}, version {head.version}",
     )
     for name, value in _facts(head):
         output.line((f"{name}: ", "dim"), value)
