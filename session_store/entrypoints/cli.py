@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
-from session_store.entrypoints import db, listing, removal, show
+from session_store.entrypoints import db, listing, removal, search, show
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.errors import SessionStoreError
 
@@ -72,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     listing.add_to(commands)
     show.add_to(commands)
+    search.add_to(commands)
     removal.add_to(commands)
     _add_demo(commands)
     _add_accept(commands)

@@ -100,11 +100,11 @@ def on_terminal(
     )
     os.close(theirs)
     os.write(ours, typed.encode())
-    shown = _read_all(ours)
+    shown = read_all(ours)
     return process.wait(), shown.replace("\r\n", "\n")
 
 
-def _read_all(terminal: int) -> str:
+def read_all(terminal: int) -> str:
     parts = []
     with os.fdopen(terminal, "rb", buffering=0) as file:
         while True:
