@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
-from session_store.entrypoints import db, listing, removal, search, show
+from session_store.entrypoints import db, listing, removal, search, show, stats
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.errors import SessionStoreError
 
@@ -70,6 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    stats.add_to(commands)
     listing.add_to(commands)
     show.add_to(commands)
     search.add_to(commands)
