@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
-from session_store.entrypoints import db, listing, removal, search, show, stats
+from session_store.entrypoints import completion, db, listing, removal, search, show, stats
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.errors import SessionStoreError
 
@@ -78,6 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_accept(commands)
     db.add_to(commands)
+    completion.add_to(commands)
     return parser
 
 
