@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from session_store import __version__
 from session_store.entrypoints import completion, db, listing, removal, search, show, stats
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
+from session_store.entrypoints.output import say
 from session_store.errors import SessionStoreError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Durable sessions for applications that hold conversations.",
-        epilog=f"example: {PROGRAM} demo --conversations 20",
+        epilog=f"example: {PROGRAM} stats --store data/sessions.db",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -126,5 +127,5 @@ def _conversations(text: str) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    say(f"{PROGRAM}: {message}")
     return code

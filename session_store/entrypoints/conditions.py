@@ -16,7 +16,12 @@ STATUSES: Final = ("created", "running", "paused", "completed", "failed")
 
 MAX_SECONDS: Final = 86_400
 
-TIMES: Final = ("created_after", "created_before", "updated_after", "updated_before")
+TIMES: Final = {
+    "--created-after": "created then or later: 2026-11-25, 2026-11-25T14:00Z, or 7d, 12h, 90m ago",
+    "--created-before": "created before then",
+    "--updated-after": "last written then or later",
+    "--updated-before": "last written before then",
+}
 
 
 def add_conditions(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +33,8 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
         choices=STATUSES,
         help="of this status; may be given several times",
     )
-    for name in TIMES:
-        what, _, side = name.partition("_")
-        parser.add_argument(
-            f"--{what}-{side}",
-            type=time_of,
-            metavar="TIME",
-            help=f"{what} {'at or after' if side == 'after' else 'before'} this time, such as "
-            "2026-11-25, 2026-11-25T14:00Z, or 7d, 12h, 90m ago",
-        )
+    for option, means in TIMES.items():
+        parser.add_argument(option, type=time_of, metavar="TIME", help=means)
     parser.add_argument(
         "--metadata",
         action="append",

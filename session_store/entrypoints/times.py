@@ -16,9 +16,9 @@ _LONG: Final = 30 * 86_400
 
 def time_of(text: str) -> datetime:
     """The time of an option: ISO 8601, or an age: 90m, 12h, 7d, 2w."""
-    if age := _AGO.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
+        if age := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
         time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):

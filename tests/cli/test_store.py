@@ -10,7 +10,8 @@ from session_store.backends.sql import schema
 from session_store.entrypoints.cli import main
 from tests.cli.support import Place, files_in, lines_of
 
-READING = ("list",)
+READING = (["stats"], ["list"], ["show", "talk"], ["search", "--text", "team"])
+ALL = (*READING, ["tail", "talk"], ["delete", "talk", "--yes"], ["cleanup", "--yes"])
 
 
 def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -23,10 +24,11 @@ def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere.db", "sqlite:///deep/er/nowhere.db"])
+@pytest.mark.parametrize("command", ALL, ids=lambda words: str(words[0]))
 def test_a_store_that_is_not_there_is_not_made(
-    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    path: str, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "there is no store " in failed(capsys, "list", "--store", path)
+    assert "there is no store " in failed(capsys, *command, "--store", path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -65,23 +67,24 @@ def test_a_file_in_place_of_its_directory_is_named(
     assert "name its directory" in failed(capsys, "list", "--store", str(file))
 
 
+@pytest.mark.parametrize("command", ALL, ids=lambda words: str(words[0]))
 def test_an_older_database_is_left_as_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["db", "upgrade", schema.REVISIONS[0], "--url", "sqlite:///sessions.db"]) == 0
     capsys.readouterr()
     before = files_in(tmp_path)
-    said = failed(capsys, "list", "--store", "sessions.db")
+    said = failed(capsys, *command, "--store", "sessions.db")
     assert "session-store db upgrade --url sqlite:///" in said
     assert files_in(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize("command", READING, ids=lambda words: str(words[0]))
 def test_reading_leaves_the_files_as_they_are(
-    command: str, place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: list[str], place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = files_in(tmp_path)
-    lines_of(capsys, command, "--store", place.url)
+    lines_of(capsys, *command, "--store", place.url)
     after = files_in(tmp_path)
     for files in (before, after):
         files.pop("sessions.db-shm", None)
