@@ -1,9 +1,10 @@
 """What the commands take as whole processes, beside a Python that starts and ends.
 
-    python -m benchmarks.command_line [--sessions 100000] [--rounds 5]
+    python -m benchmarks.command_line [--sessions 100000] [--entries 6] [--rounds 5]
+    python -m benchmarks.command_line --sessions 1000000 --entries 1 --state-bytes 200 --only stats
 
-Fills an SQLite store with sessions of the last 14 days, 6 entries each, and prints for each command
-the median time, and its ratio to that of ``python -c pass``, in turn in one run.
+Fills an SQLite store with sessions of the last 14 days, and prints for each command the median
+time, and its ratio to that of ``python -c pass``, in turn in one run.
 """
 
 from __future__ import annotations
@@ -19,24 +20,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.bulk import fill
-from benchmarks.content import DAY, Seed, seeds
+from benchmarks.content import DAY, STATE_BYTES, Seed, seeds
 from benchmarks.modes import MODES
 from session_store import open_repository
 
 DAYS = 14
-ENTRIES = 6
 COMMANDS = {
-    "--help": ["--help"],
-    "list --limit 50": ["list", "--limit", "50"],
+    "help": ["--help"],
+    "list": ["list", "--limit", "50"],
     "stats": ["stats"],
-    "search --text": ["search", "--text", "no such words"],
+    "search": ["search", "--text", "no such words"],
 }
 
 
-def spread(count: int) -> Iterator[Seed]:
+def spread(count: int, entries: int = 6, state_bytes: int = STATE_BYTES) -> Iterator[Seed]:
     """The sessions, over the days."""
     now = time.time()
-    for number, seed in enumerate(seeds("grown", count, ENTRIES)):
+    for number, seed in enumerate(seeds("grown", count, entries, state_bytes=state_bytes)):
         yield seed._replace(updated=now - DAYS * DAY * 0.99 * (count - number) / count)
 
 
@@ -49,18 +49,29 @@ def seconds(command: Sequence[str], environment: dict[str, str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--entries", type=int, default=6, help="of each session")
+    parser.add_argument("--state-bytes", type=int, default=STATE_BYTES, help="of each session")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=COMMANDS, help="only this command")
     options = parser.parse_args()
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"SESSION_EXPIRATION_HOURS": "never"}
     with TemporaryDirectory() as directory:
         path = Path(directory, "sessions.db")
         open_repository(path).close()
-        fill(MODES["sqlite-full"], directory, spread(options.sessions))
+        fill(
+            MODES["sqlite-full"],
+            directory,
+            spread(options.sessions, options.entries, options.state_bytes),
+        )
         environment |= {"SESSION_STORAGE_TYPE": "sqlite", "SESSION_STORAGE_PATH": str(path)}
         ours = [sys.executable, "-m", "session_store"]
         ways = {"python -c pass": [sys.executable, "-c", "pass"]}
-        ways |= {name: [*ours, *arguments] for name, arguments in COMMANDS.items()}
+        ways |= {
+            name: [*ours, *arguments]
+            for name, arguments in COMMANDS.items()
+            if options.only in (None, name)
+        }
         for command in ways.values():
             seconds(command, environment)
         rounds = [

@@ -69,7 +69,9 @@ def _search(
         for found in islice(_found(service, heads, words), arguments.limit):
             _show(output, found, as_json=arguments.json)
             number += 1
-    if output.is_terminal:
+    if output.is_terminal and number == arguments.limit:
+        say(f"found in {counted(number, 'session')}, and no further looked for")
+    elif output.is_terminal:
         say(f"found in {counted(number, 'session')} of {total:,}")
 
 
