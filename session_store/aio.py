@@ -70,6 +70,7 @@ class AsyncSessionService:
     fork_session = _in_thread(SessionService.fork_session)
     delete_session = _in_thread(SessionService.delete_session)
     cleanup_expired_sessions = _in_thread(SessionService.cleanup_expired_sessions)
+    count_expired_sessions = _in_thread(SessionService.count_expired_sessions)
     force_save = _in_thread(SessionService.force_save)
     discard_unsaved = _in_thread(SessionService.discard_unsaved)
     get_storage_stats = _in_thread(SessionService.get_storage_stats)

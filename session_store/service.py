@@ -79,9 +79,13 @@ class SessionService(SessionWriter):
 
         How many sessions it removed, in batches of 1,000, each its own transaction.
         """
-        if max_age_hours is not None and not (is_number(max_age_hours) and max_age_hours >= 0):
-            raise InvalidValueError("max_age_hours", "must be a number, 0 or more")
+        _check_age(max_age_hours)
         return self._sweep(max_age_hours=max_age_hours)
+
+    def count_expired_sessions(self, max_age_hours: float | None = None) -> int:
+        """How many sessions ``cleanup_expired_sessions`` would remove now."""
+        _check_age(max_age_hours)
+        return self.repository.stats(self._moment(max_age_hours)).expired_sessions
 
     def force_save(self) -> int:
         """Write what ``auto_save=False`` holds back, all or none; how many changes it were.
@@ -176,6 +180,11 @@ def check_options(
     check_expiration(expiration_hours, policy)
     if cleanup_interval is not None and not timedelta(0) < cleanup_interval <= MAX_INTERVAL:
         raise SettingsError("cleanup_interval must be more than 0 and at most a year; None: never")
+
+
+def _check_age(max_age_hours: float | None) -> None:
+    if max_age_hours is not None and not (is_number(max_age_hours) and max_age_hours >= 0):
+        raise InvalidValueError("max_age_hours", "must be a number, 0 or more")
 
 
 class InMemorySessionService(SessionService):

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
-from session_store.entrypoints import db
+from session_store.entrypoints import completion, db, listing, removal, search, show, stats
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
+from session_store.entrypoints.output import say
 from session_store.errors import SessionStoreError
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()  # here, where a reader who has gone is no trouble
+        return code
     except SessionStoreError as error:
         return _failed(f"error: {error}", FAILED)
     except KeyboardInterrupt:
@@ -64,13 +67,19 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Durable sessions for applications that hold conversations.",
-        epilog=f"example: {PROGRAM} demo --conversations 20",
+        epilog=f"example: {PROGRAM} stats --store data/sessions.db",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    stats.add_to(commands)
+    listing.add_to(commands)
+    show.add_to(commands)
+    search.add_to(commands)
+    removal.add_to(commands)
     _add_demo(commands)
     _add_accept(commands)
     db.add_to(commands)
+    completion.add_to(commands)
     return parser
 
 
@@ -118,5 +127,5 @@ def _conversations(text: str) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    say(f"{PROGRAM}: {message}")
     return code
