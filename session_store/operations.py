@@ -152,6 +152,7 @@ class Delete:
 
     key: SessionKey
     at: Moment
+    expected_version: int | None = None
 
 
 Operation: TypeAlias = Create | Apply | Delete
@@ -209,6 +210,11 @@ def _restore(restored: Restored) -> EncodedRestore:
         agent_states=codec.encode_agents(documents.agent_states, "agent_states"),
         metadata=codec.encode_document(documents.metadata, "metadata"),
     )
+
+
+def checked_delete(key: SessionKey, at: Moment, expected_version: int | None) -> Delete:
+    """``InvalidValueError`` when the key or the version can't be one."""
+    return Delete(checked_key(key), at, _integer(expected_version, "expected_version"))
 
 
 def _integer(value: int | None, path: str) -> int | None:

@@ -100,11 +100,11 @@ from session_store import codec
 from session_store.decisions import SharedScope
 from session_store.errors import SessionNotFoundError
 from session_store.operations import (
-    Delete,
     Moment,
     Operation,
     checked_apply,
     checked_create,
+    checked_delete,
 )
 from session_store.queries import (
     WHOLE,
@@ -177,9 +177,12 @@ class SessionRepository(ABC):
         """
         return _answered(self.commit((checked_apply(key, changes, at, expected_version),)))
 
-    def delete(self, key: SessionKey, at: Moment) -> bool:
-        """Remove a session and its history for good; whether a live one was there."""
-        return self.commit((Delete(checked_key(key), at),))[0] is not None
+    def delete(self, key: SessionKey, at: Moment, expected_version: int | None = None) -> bool:
+        """Remove a session and its history for good; whether a live one was there.
+
+        ``StaleSessionError`` when it is, and ``expected_version`` is given and passed by.
+        """
+        return self.commit((checked_delete(key, at, expected_version),))[0] is not None
 
     def list(self, query: Query, at: Moment) -> Page:
         """One page of the heads of live sessions that match, newest first.

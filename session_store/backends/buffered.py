@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from session_store.backends.memory import SessionTable, Stored
 from session_store.decisions import SharedScope, shared_scopes
@@ -166,12 +167,16 @@ class BufferedRepository(SessionRepository):
         """Keep ``operation`` for ``flush``.
 
         A deletion makes what came before it needless, unless that changed shared documents, and
-        is itself needless where the store has no such session.
+        is itself needless where the store has no such session. A version that it expects is then
+        the one which the store has.
         """
         if isinstance(operation, Delete) and not self._shares(operation.key):
             self._pending = [before for before in self._pending if before.key != operation.key]
-            if self._originals[operation.key] is None:
+            original = self._originals[operation.key]
+            if original is None:
                 return
+            if operation.expected_version is not None:
+                operation = replace(operation, expected_version=original.version)
         self._pending.append(operation)
 
     def _release_unchanged(self, operations: Sequence[Operation]) -> None:

@@ -159,6 +159,9 @@ WRITES: dict[str, Call] = {
     "update_session_metadata": lambda s, id_, **who: s.update_session_metadata(
         id_, {"title": "new"}, **who
     ),
+    "update_session": lambda s, id_, **who: s.update_session(
+        id_, state={"step": 3}, agent_states={"coach": {"n": 2}}, metadata={"title": "all"}, **who
+    ),
     "touch_session": lambda s, id_, **who: s.touch_session(id_, **who),
     "create_checkpoint": lambda s, id_, **who: s.create_checkpoint(id_, **who),
     "pause_session": lambda s, id_, **who: s.pause_session(id_, **who),
