@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from session_store import codec
-from session_store.errors import InvalidValueError
+from session_store.errors import InvalidValueError, TooLargeError
 from session_store.records import (
     EntryRecord,
     SessionRecord,
@@ -250,7 +250,7 @@ def _agent_edits(patches: Mapping[str, Patch]) -> tuple[tuple[str, Edit], ...]:
 def _entries(entries: Iterable[NewEntry]) -> tuple[EncodedEntry, ...]:
     encoded = tuple(_entry(entry, f"entries[{n}]") for n, entry in enumerate(entries))
     if len(encoded) > MAX_ENTRIES_PER_CALL:
-        raise InvalidValueError(
+        raise TooLargeError(
             "entries", f"are {len(encoded):,}; append at most {MAX_ENTRIES_PER_CALL:,} in one call"
         )
     return encoded

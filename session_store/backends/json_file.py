@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from session_store.backends import atomic_file
-from session_store.backends.file_lock import FileLock, NotWritableError
+from session_store.backends.file_lock import FileLock
 from session_store.backends.group_commit import Call, GroupCommit
 from session_store.backends.json_format import (
     Contents,
@@ -36,7 +36,12 @@ from session_store.backends.json_recovery import (
 )
 from session_store.backends.memory import SessionTable, Stored
 from session_store.decisions import SharedScope
-from session_store.errors import CorruptStoreError, StoreUnavailableError
+from session_store.errors import (
+    CorruptStoreError,
+    NotWritableError,
+    StoreClosedError,
+    StoreUnavailableError,
+)
 from session_store.operations import Moment, Operation
 from session_store.queries import Filter, Position, StoreStats, Window
 from session_store.records import SessionRecord
@@ -112,7 +117,7 @@ class JsonFileRepository(SessionRepository):
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise StoreUnavailableError(f"{self.path} is closed; open the store again")
+            raise StoreClosedError(f"{self.path} is closed; open the store again")
 
     def _table(self) -> SessionTable:
         """Never changed once it is here, so it is read without a lock."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from session_store.decisions import Decision, SharedScope, decide, shared_scopes
-from session_store.errors import StoreUnavailableError
+from session_store.errors import StoreClosedError
 from session_store.operations import Apply, Moment, Operation
 from session_store.queries import Filter, Position, StoreStats, Window, selected
 from session_store.records import EntryRecord, SessionRecord
@@ -140,7 +140,7 @@ class MemoryRepository(SessionRepository):
 
     def _open_table(self) -> SessionTable:
         if self._table is None:
-            raise StoreUnavailableError("the store is closed; open it again")
+            raise StoreClosedError("the store is closed; open it again")
         return self._table
 
 
