@@ -73,6 +73,7 @@ class AsyncSessionService:
     cleanup_expired_sessions = _in_thread(SessionService.cleanup_expired_sessions)
     force_save = _in_thread(SessionService.force_save)
     discard_unsaved = _in_thread(SessionService.discard_unsaved)
+    check = _in_thread(SessionService.check)
     get_storage_stats = _in_thread(SessionService.get_storage_stats)
     close = _in_thread(SessionService.close)
 

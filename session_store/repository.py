@@ -83,6 +83,10 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
             with self._transaction():
                 return StoreStats.of((record for record, _ in self._sessions.values()), at)
 
+        def check(self):
+            with self._transaction():
+                pass  # nothing else can go wrong in a dictionary
+
         def close(self):
             self._closed = True
 
@@ -259,6 +263,13 @@ class SessionRepository(ABC):
     @abstractmethod
     def stats(self, at: Moment) -> StoreStats:
         """Counts and size, without reading documents or payloads."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise what a write would meet now; return when it would be stored.
+
+        Nothing that is seen changes. It may wait as long as a write would.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -140,6 +140,9 @@ class BufferedRepository(SessionRepository):
                 size_bytes=stats.size_bytes,
             )
 
+    def check(self) -> None:
+        self.inner.check()
+
     def close(self) -> None:
         with self._lock:
             self.inner.close()

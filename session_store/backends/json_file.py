@@ -50,6 +50,9 @@ from session_store.session import Applied, SessionKey
 
 LOCK_TIMEOUT: Final = 30.0
 
+GROWTH: Final = 256 * 1024
+"""Bytes by which the next save may be longer, when it is looked whether there is room for it."""
+
 _log: Final = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
@@ -98,6 +101,12 @@ class JsonFileRepository(SessionRepository):
         current = self._current()
         size = current.fingerprint.size if current.fingerprint else 0
         return current.contents.table.stats(at, size)
+
+    def check(self) -> None:
+        self._check_open()
+        with self._lock.held(self._lock.deadline()):
+            found = self._current().fingerprint
+            atomic_file.reserve(self.path, (found.size if found else 0) + GROWTH)
 
     def close(self) -> None:
         self._is_closed = True

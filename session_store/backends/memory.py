@@ -135,6 +135,10 @@ class MemoryRepository(SessionRepository):
         with self._lock:
             return self._open_table().stats(at)
 
+    def check(self) -> None:
+        with self._lock:
+            self._open_table()
+
     def close(self) -> None:
         self._table = None
 

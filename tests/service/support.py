@@ -105,6 +105,9 @@ class Wrapped(SessionRepository):
     def stats(self, at: Moment) -> StoreStats:
         return self.inner.stats(at)
 
+    def check(self) -> None:
+        self.inner.check()
+
     def close(self) -> None:
         self.inner.close()
 
