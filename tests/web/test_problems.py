@@ -20,7 +20,7 @@ from session_store import SessionService, errors
 from session_store.codec import MAX_DOCUMENT_BYTES
 from session_store.errors import SessionStoreError
 from session_store.fastapi import session_router
-from session_store.fastapi.problems import KINDS, PRECONDITION_FAILED
+from session_store.fastapi.problems import CLEANUP_FAILING, KINDS, NO_ANSWER, PRECONDITION_FAILED
 from session_store.operations import Operation
 from session_store.session import Applied, SessionKey, Status
 from tests.service.support import Wrapped
@@ -80,7 +80,8 @@ def test_every_error_is_a_documented_problem_that_gives_nothing_away(
 def test_the_page_has_every_kind_of_problem_with_its_status() -> None:
     page = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
     rows = dict(re.findall(r"^\| `([\w-]+)` \| (\d{3}) \|", page, re.MULTILINE))
-    assert rows == {kind.code: str(kind.status) for kind in (*KINDS.values(), PRECONDITION_FAILED)}
+    others = (PRECONDITION_FAILED, NO_ANSWER, CLEANUP_FAILING)
+    assert rows == {kind.code: str(kind.status) for kind in (*KINDS.values(), *others)}
 
 
 REFUSED: dict[str, tuple[int, str]] = {
