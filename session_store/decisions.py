@@ -75,7 +75,7 @@ def decide(
         case Create():
             return _created(operation, exists=alive)
         case Delete():
-            return _deleted(current, alive)
+            return _deleted(operation, current, alive)
         case Apply():
             if current is None or not alive:
                 raise SessionNotFoundError(operation.key)
@@ -96,9 +96,11 @@ def _created(operation: Create, *, exists: bool) -> Decision:
     return Decision(answer, operation.record, keep=0, entries=operation.entries)
 
 
-def _deleted(current: SessionRecord | None, alive: bool) -> Decision:
+def _deleted(operation: Delete, current: SessionRecord | None, alive: bool) -> Decision:
     if current is None:
         return Decision(None, writes=False)
+    if alive:
+        _refuse_stale(operation, current)
     return Decision(_answer(current) if alive else None)
 
 
@@ -112,9 +114,13 @@ def _applied(
     _refuse_conflicts(operation, stored)
     if operation.entry_ids and stored.keys() >= set(operation.entry_ids):
         return Decision(_repeated(operation, current, stored), writes=False)
+    _refuse_stale(operation, current)
+    return _changed(operation, current, stored, shared)
+
+
+def _refuse_stale(operation: Apply | Delete, current: SessionRecord) -> None:
     if operation.expected_version not in (None, current.version):
         raise StaleSessionError(operation.key, operation.expected_version or 0, current.version)
-    return _changed(operation, current, stored, shared)
 
 
 def _refuse_conflicts(operation: Apply, stored: Mapping[str, EntryRecord]) -> None:

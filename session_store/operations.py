@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from session_store import codec
-from session_store.errors import InvalidValueError
+from session_store.errors import InvalidValueError, TooLargeError
 from session_store.records import (
     EntryRecord,
     SessionRecord,
@@ -152,6 +152,7 @@ class Delete:
 
     key: SessionKey
     at: Moment
+    expected_version: int | None = None
 
 
 Operation: TypeAlias = Create | Apply | Delete
@@ -211,6 +212,11 @@ def _restore(restored: Restored) -> EncodedRestore:
     )
 
 
+def checked_delete(key: SessionKey, at: Moment, expected_version: int | None) -> Delete:
+    """``InvalidValueError`` when the key or the version can't be one."""
+    return Delete(checked_key(key), at, _integer(expected_version, "expected_version"))
+
+
 def _integer(value: int | None, path: str) -> int | None:
     if value is not None and type(value) is not int:
         raise InvalidValueError(path, f"must be an integer, not {type(value).__name__}")
@@ -244,7 +250,7 @@ def _agent_edits(patches: Mapping[str, Patch]) -> tuple[tuple[str, Edit], ...]:
 def _entries(entries: Iterable[NewEntry]) -> tuple[EncodedEntry, ...]:
     encoded = tuple(_entry(entry, f"entries[{n}]") for n, entry in enumerate(entries))
     if len(encoded) > MAX_ENTRIES_PER_CALL:
-        raise InvalidValueError(
+        raise TooLargeError(
             "entries", f"are {len(encoded):,}; append at most {MAX_ENTRIES_PER_CALL:,} in one call"
         )
     return encoded

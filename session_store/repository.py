@@ -83,6 +83,10 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
             with self._transaction():
                 return StoreStats.of((record for record, _ in self._sessions.values()), at)
 
+        def check(self):
+            with self._transaction():
+                pass  # nothing else can go wrong in a dictionary
+
         def close(self):
             self._closed = True
 
@@ -100,11 +104,11 @@ from session_store import codec
 from session_store.decisions import SharedScope
 from session_store.errors import SessionNotFoundError
 from session_store.operations import (
-    Delete,
     Moment,
     Operation,
     checked_apply,
     checked_create,
+    checked_delete,
 )
 from session_store.queries import (
     WHOLE,
@@ -177,9 +181,12 @@ class SessionRepository(ABC):
         """
         return _answered(self.commit((checked_apply(key, changes, at, expected_version),)))
 
-    def delete(self, key: SessionKey, at: Moment) -> bool:
-        """Remove a session and its history for good; whether a live one was there."""
-        return self.commit((Delete(checked_key(key), at),))[0] is not None
+    def delete(self, key: SessionKey, at: Moment, expected_version: int | None = None) -> bool:
+        """Remove a session and its history for good; whether a live one was there.
+
+        ``StaleSessionError`` when it is, and ``expected_version`` is given and passed by.
+        """
+        return self.commit((checked_delete(key, at, expected_version),))[0] is not None
 
     def list(self, query: Query, at: Moment) -> Page:
         """One page of the heads of live sessions that match, newest first.
@@ -257,6 +264,13 @@ class SessionRepository(ABC):
     @abstractmethod
     def stats(self, at: Moment) -> StoreStats:
         """Counts and size, without reading documents or payloads."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise what a write would meet now; return when it would be stored.
+
+        Nothing that is seen changes. It may wait as long as a write would.
+        """
 
     @abstractmethod
     def close(self) -> None:

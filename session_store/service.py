@@ -71,6 +71,7 @@ class SessionService(SessionWriter):
         )
         self.storage = storage
         self.auto_save = auto_save
+        self.is_closed = False
         self._cleaner = Cleaner(self._sweep, cleanup_interval) if cleanup_interval else None
         atexit.register(self.close)
 
@@ -112,6 +113,18 @@ class SessionService(SessionWriter):
         key = None if session_id is None else self._key(session_id, user_id, app_name)
         return buffer.discard(key)
 
+    def check(self) -> None:
+        """Raise what a write would meet now: not writable, full, out of reach, another schema…
+
+        Return when it would be stored. Nothing that is seen changes.
+        """
+        self.repository.check()
+
+    @property
+    def is_cleanup_failing(self) -> bool:
+        """Whether the last run of the cleanup thread ended with an error."""
+        return self._cleaner is not None and self._cleaner.is_failing
+
     def get_storage_stats(self) -> dict[str, Any]:
         """Where the sessions lie, how many, how large. Cheap: reads no session.
 
@@ -141,6 +154,7 @@ class SessionService(SessionWriter):
             self._cleaner.stop()
         self.force_save()
         self.repository.close()
+        self.is_closed = True
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import starmap
 
 from session_store.backends.memory import SessionTable, Stored
@@ -140,6 +141,9 @@ class BufferedRepository(SessionRepository):
                 size_bytes=stats.size_bytes,
             )
 
+    def check(self) -> None:
+        self.inner.check()
+
     def close(self) -> None:
         with self._lock:
             self.inner.close()
@@ -167,12 +171,16 @@ class BufferedRepository(SessionRepository):
         """Keep ``operation`` for ``flush``.
 
         A deletion makes what came before it needless, unless that changed shared documents, and
-        is itself needless where the store has no such session.
+        is itself needless where the store has no such session. A version that it expects is then
+        the one which the store has.
         """
         if isinstance(operation, Delete) and not self._shares(operation.key):
             self._pending = [before for before in self._pending if before.key != operation.key]
-            if self._originals[operation.key] is None:
+            original = self._originals[operation.key]
+            if original is None:
                 return
+            if operation.expected_version is not None:
+                operation = replace(operation, expected_version=original.version)
         self._pending.append(operation)
 
     def _release_unchanged(self, operations: Sequence[Operation]) -> None:

@@ -46,6 +46,7 @@ CALLS: dict[str, Callable[[SessionRepository], Any]] = {
     "commit": lambda repository: repository.commit([deletion()]),
     "remove_expired": lambda repository: repository.remove_expired(at(), 10),
     "stats": lambda repository: repository.stats(at()),
+    "check": lambda repository: repository.check(),
 }
 
 

@@ -105,6 +105,9 @@ class Wrapped(SessionRepository):
     def stats(self, at: Moment) -> StoreStats:
         return self.inner.stats(at)
 
+    def check(self) -> None:
+        self.inner.check()
+
     def close(self) -> None:
         self.inner.close()
 
@@ -158,6 +161,9 @@ WRITES: dict[str, Call] = {
     "update_agent_state": lambda s, id_, **who: s.update_agent_state(id_, "coach", {"n": 1}, **who),
     "update_session_metadata": lambda s, id_, **who: s.update_session_metadata(
         id_, {"title": "new"}, **who
+    ),
+    "update_session": lambda s, id_, **who: s.update_session(
+        id_, state={"step": 3}, agent_states={"coach": {"n": 2}}, metadata={"title": "all"}, **who
     ),
     "touch_session": lambda s, id_, **who: s.touch_session(id_, **who),
     "create_checkpoint": lambda s, id_, **who: s.create_checkpoint(id_, **who),

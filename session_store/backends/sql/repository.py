@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import starmap
 from operator import itemgetter
 from pathlib import Path
@@ -17,6 +17,7 @@ from session_store.backends.sql.pool import Pool
 from session_store.backends.sql.runner import Rows, Runner, Statements, Work
 from session_store.decisions import Decision, SharedScope, appended, decide, shared_scopes
 from session_store.errors import CorruptStoreError, SessionStoreError, StoreUnavailableError
+from session_store.ids import new_id
 from session_store.operations import Apply, Create, Delete, Moment, Operation
 from session_store.queries import Filter, Position, StoreStats, Window
 from session_store.records import EntryFields, EntryRecord, SessionRecord
@@ -24,6 +25,9 @@ from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 
 _log: Final = logging.getLogger(__name__)
+
+_ATTEMPTED: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""The time of the row that ``check`` writes and takes back."""
 
 _TURN: Final = 0.05
 """Seconds between two looks whether another sweeper is done with its batch."""
@@ -123,6 +127,11 @@ class SqlRepository(SessionRepository):
             expired_sessions=total - alive,
             size_bytes=self._runner.size_bytes(),
         )
+
+    def check(self) -> None:
+        self._runner.ask(lambda run: self._dialect.check(run.connection))
+        row = {**_scope((new_id(), "")), "updated_at": self._dialect.time(_ATTEMPTED)}
+        self._runner.attempt(lambda run: run.run(sql.ADD_SHARED, row))
 
     def close(self) -> None:
         self._runner.close()

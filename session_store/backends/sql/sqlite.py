@@ -23,6 +23,7 @@ from session_store.backends.sql.pool import ConnectionPool
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite_errors import translated
 from session_store.errors import (
+    NotWritableError,
     SchemaError,
     SessionStoreError,
     SettingsError,
@@ -37,6 +38,9 @@ MINIMUM_VERSION: Final = (3, 35)
 
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 """A log that a long reader let grow is cut to this; without readers it stays at 4 MB."""
+
+ROOM: Final = 256 * 1024
+"""Bytes that must be free beside the file for it to be called writable."""
 
 _TIDY_WAIT: Final = 0.2
 """For how many seconds at most the cleanup keeps writers of other processes waiting for readers."""
@@ -146,6 +150,18 @@ class SqliteDialect(Dialect):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             connection.execute(f"PRAGMA busy_timeout = {self._pragmas['busy_timeout']}")
+
+    def check(self, connection: sqlite3.Connection) -> None:
+        """The log may have room where the disk has none, so that is asked apart."""
+        if not database_file.exists(self.path):
+            raise NotWritableError(f"{self.path} has vanished: restore a backup")
+        found = sqlite_layout.revision(self.path, connection)
+        if found != schema.HEAD:
+            raise SchemaError(
+                f"{self.path} is at revision {found}, and this release needs {schema.HEAD}: open "
+                "it anew, or run `session-store db upgrade`"
+            )
+        database_file.reserve(self.path, ROOM)
 
     def size_bytes(self, connection: sqlite3.Connection) -> int:
         return database_file.size_bytes(self.path)
