@@ -18,7 +18,11 @@ from session_store import __version__
 from session_store.entrypoints import completion, db, listing, removal, search, show, stats
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.entrypoints.output import say
-from session_store.errors import SessionStoreError
+from session_store.errors import (
+    AmbiguousSessionError,
+    SessionNotFoundError,
+    SessionStoreError,
+)
 
 if TYPE_CHECKING:
     from session_store.entrypoints.commands import Commands
@@ -38,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader who has gone is no trouble
         return code
     except SessionStoreError as error:
-        return _failed(f"error: {error}", FAILED)
+        return _failed(f"error: {_explained(error)}", FAILED)
     except KeyboardInterrupt:
         return _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -124,6 +128,18 @@ def _conversations(text: str) -> int:
     if text.isdecimal() and 1 <= int(text) <= ALL:
         return int(text)
     raise argparse.ArgumentTypeError(f"must be a number from 1 to {ALL}, not {text!r}")
+
+
+def _explained(error: SessionStoreError) -> str:
+    """What to do next, where that is another thing than in a program."""
+    match error:
+        case AmbiguousSessionError():
+            whose = f"{error.session_id!r} belongs to several users of {error.app_name!r}"
+            return f"session id {whose}; say whose with --user"
+        case SessionNotFoundError():
+            return f"no live session {error.key}; `{PROGRAM} list` shows those there are"
+        case _:
+            return str(error)
 
 
 def _failed(message: str, code: int) -> int:

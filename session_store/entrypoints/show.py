@@ -76,12 +76,11 @@ class Following:
             raise SessionNotFoundError(found.key)
         if found.status != before.status:
             say(f"now {found.status}")
-        self._session = found
         if found.last_seq < before.last_seq or (last and last not in found.entries):
             say("the history was taken back to a checkpoint; it ends so:")
-            self._print(self._load(last=RECENT).entries)
-        else:
-            self._print([entry for entry in found.entries if entry != last])
+            found, self._last = self._load(last=RECENT), None
+        self._session = found
+        self._print([entry for entry in found.entries if entry != self._last])
 
     def _load(self, **window: Any) -> Session:
         app_name, user_id, session_id = self._session.key

@@ -70,7 +70,10 @@ def rows(found: Figures) -> list[Sequence[object]]:
         *((name, whole[name]) for name in ("storage_type", "storage_path", "size_bytes")),
         *(("sessions", name, number) for name, number in whole["sessions"].items()),
         *(("status", name, number) for name, number in found.statuses.items()),
-        *(("day", day.day, day.sessions, day.entries) for day in found.days),
+        *(
+            ("day", day.day, day.sessions, day.entries, "estimated" if day.estimated else "exact")
+            for day in found.days
+        ),
         *_ends(found),
     ]
 

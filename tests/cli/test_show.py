@@ -81,7 +81,7 @@ def test_whose_session_it_is_must_be_said_where_several_hold_its_id(
 ) -> None:
     same = ["show", "same", "--store", place.url, "--app", "support"]
     assert main(same) == 1
-    assert "belongs to several users" in capsys.readouterr().err
+    assert "say whose with --user" in capsys.readouterr().err
     assert "same of bob in support" in lines_of(capsys, *same, "--user", "bob")
 
 
