@@ -115,8 +115,10 @@ def _created(operation: Create, *, exists: bool) -> Decision:
 def _deleted(operation: Delete, current: SessionRecord | None, alive: bool) -> Decision:
     if current is None:
         return Decision(None, writes=False)
-    if alive and operation.expected not in (None, Stamp.of(current)):
-        raise _is_another(operation.expected, current)
+    if alive:
+        _refuse_stale(operation, current)
+        if operation.expected not in (None, Stamp.of(current)):
+            raise _is_another(operation.expected, current)
     return Decision(_answer(current) if alive else None)
 
 
@@ -143,9 +145,13 @@ def _applied(
     _refuse_conflicts(operation, stored)
     if operation.entry_ids and stored.keys() >= set(operation.entry_ids):
         return Decision(_repeated(operation, current, stored), writes=False)
+    _refuse_stale(operation, current)
+    return _changed(operation, current, stored, shared)
+
+
+def _refuse_stale(operation: Apply | Delete, current: SessionRecord) -> None:
     if operation.expected_version not in (None, current.version):
         raise StaleSessionError(operation.key, operation.expected_version or 0, current.version)
-    return _changed(operation, current, stored, shared)
 
 
 def _refuse_conflicts(operation: Apply, stored: Mapping[str, EntryRecord]) -> None:

@@ -106,12 +106,32 @@ class InvalidValueError(SessionStoreError, ValueError):
         self.path, self.problem = path, problem
 
 
+class TooLargeError(InvalidValueError):
+    """A value, or a call, beyond a limit of size; refused before anything was written."""
+
+
 class SettingsError(SessionStoreError, ValueError):
     """A setting, URL or path that can't be used; the message lists what can."""
 
 
 class StoreUnavailableError(SessionStoreError):
     """The store can't be reached or written now (permissions, full disk, locked, closed)."""
+
+
+class NotWritableError(StoreUnavailableError):
+    """Permissions, a file system mounted read-only, or a standby forbid writing."""
+
+
+class DiskFullError(StoreUnavailableError):
+    """There is no space left, or no quota, for a write."""
+
+
+class StoreUnreachableError(StoreUnavailableError):
+    """The database server gives no answer, or lets nobody in."""
+
+
+class StoreClosedError(StoreUnavailableError):
+    """The repository or its service was closed by this process."""
 
 
 class DurabilityUnknownError(StoreUnavailableError):

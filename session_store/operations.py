@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from session_store import codec
-from session_store.errors import InvalidValueError
+from session_store.errors import InvalidValueError, TooLargeError
 from session_store.records import (
+    EntryFields,
     EntryRecord,
     SessionRecord,
     Stamp,
@@ -153,11 +154,13 @@ class Apply:
 class Delete:
     """Remove a session and its history; nothing to do when it is not there.
 
-    ``expected``: the state in which it must be, or else it stays.
+    It stays where it is not at ``expected_version``, or not in the state ``expected``, which tells
+    it from another one of its key too.
     """
 
     key: SessionKey
     at: Moment
+    expected_version: int | None = None
     expected: Stamp | None = None
 
 
@@ -216,7 +219,7 @@ def _check_history(record: SessionRecord, entries: Sequence[EntryRecord]) -> Non
 
 def checked_put(
     record: SessionRecord,
-    entries: Iterable[EntryRecord],
+    entries: Iterable[EntryFields],
     at: Moment,
     replaces: Stamp | None = None,
 ) -> Put:
@@ -270,6 +273,11 @@ def _restore(restored: Restored) -> EncodedRestore:
     )
 
 
+def checked_delete(key: SessionKey, at: Moment, expected_version: int | None) -> Delete:
+    """``InvalidValueError`` when the key or the version can't be one."""
+    return Delete(checked_key(key), at, _integer(expected_version, "expected_version"))
+
+
 def _integer(value: int | None, path: str) -> int | None:
     if value is not None and type(value) is not int:
         raise InvalidValueError(path, f"must be an integer, not {type(value).__name__}")
@@ -303,7 +311,7 @@ def _agent_edits(patches: Mapping[str, Patch]) -> tuple[tuple[str, Edit], ...]:
 def _entries(entries: Iterable[NewEntry]) -> tuple[EncodedEntry, ...]:
     encoded = tuple(_entry(entry, f"entries[{n}]") for n, entry in enumerate(entries))
     if len(encoded) > MAX_ENTRIES_PER_CALL:
-        raise InvalidValueError(
+        raise TooLargeError(
             "entries", f"are {len(encoded):,}; append at most {MAX_ENTRIES_PER_CALL:,} in one call"
         )
     return encoded

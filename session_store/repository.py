@@ -66,9 +66,11 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
                 return self._shared.get(scope, "{}")
 
         def select(self, query, position, limit, at):
+            return selected(self._records(), query, position, limit, at)
+
+        def _records(self):
             with self._transaction():
-                records = [record for record, _ in self._sessions.values()]
-                return selected(records, query, position, limit, at)
+                return [record for record, _ in self._sessions.values()]
 
         def count(self, query, at):
             return len(self.select(query, None, None, at))
@@ -81,17 +83,17 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
                 return len(expired[:limit])
 
         def stats(self, at):
-            with self._transaction():
-                return StoreStats.of((record for record, _ in self._sessions.values()), at)
+            return StoreStats.of(self._records(), at)
 
         def scan(self, after, limit):
-            with self._transaction():
-                records = [record for record, _ in self._sessions.values()]
-                return scanned(records, after, limit)
+            return scanned(self._records(), after, limit)
 
         def scan_shared(self, after, limit):
             with self._transaction():
                 return scanned_shared(self._shared, after, limit)
+
+        def check(self):
+            self._records()  # nothing can go wrong in a dictionary that is open
 
         def close(self):
             self._closed = True
@@ -110,11 +112,11 @@ from session_store import codec
 from session_store.decisions import SharedScope
 from session_store.errors import SessionNotFoundError
 from session_store.operations import (
-    Delete,
     Moment,
     Operation,
     checked_apply,
     checked_create,
+    checked_delete,
 )
 from session_store.queries import (
     HEAD,
@@ -136,7 +138,7 @@ from session_store.queries import (
     to_cursor,
 )
 from session_store.records import (
-    EntryRecord,
+    EntryFields,
     SessionRecord,
     Stamp,
     checked_key,
@@ -201,9 +203,12 @@ class SessionRepository(ABC):
         """
         return _answered(self.commit((checked_apply(key, changes, at, expected_version),)))
 
-    def delete(self, key: SessionKey, at: Moment) -> bool:
-        """Remove a session and its history for good; whether a live one was there."""
-        return self.commit((Delete(checked_key(key), at),))[0] is not None
+    def delete(self, key: SessionKey, at: Moment, expected_version: int | None = None) -> bool:
+        """Remove a session and its history for good; whether a live one was there.
+
+        ``StaleSessionError`` when it is, and ``expected_version`` is given and passed by.
+        """
+        return self.commit((checked_delete(key, at, expected_version),))[0] is not None
 
     def list(self, query: Query, at: Moment) -> Page:
         """One page of the heads of live sessions that match, newest first.
@@ -249,10 +254,11 @@ class SessionRepository(ABC):
     @abstractmethod
     def fetch(
         self, key: SessionKey, window: Window
-    ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+    ) -> tuple[SessionRecord, Sequence[EntryFields]] | None:
         """The record of ``key``, expired or not, with the ``window`` of its history; or ``None``.
 
-        Both are of one moment: a reader never sees half a write.
+        Both are of one moment: a reader never sees half a write. An entry is an ``EntryRecord``, or
+        a plain tuple of what it holds.
         """
 
     @abstractmethod
@@ -296,12 +302,19 @@ class SessionRepository(ABC):
 
     def fetch_many(
         self, keys: Sequence[SessionKey], *, with_history: bool = True
-    ) -> dict[SessionKey, tuple[SessionRecord, Sequence[EntryRecord]]]:
+    ) -> dict[SessionKey, tuple[SessionRecord, Sequence[EntryFields]]]:
         """What ``fetch`` finds of each key, whole or without history. Each session is of one
         moment. Override it where hundreds at once cost less."""
         window = WHOLE if with_history else HEAD
         found = {key: self.fetch(key, window) for key in keys}
         return {key: stored for key, stored in found.items() if stored}
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise what a write would meet now; return when it would be stored.
+
+        Nothing that is seen changes. It may wait as long as a write would.
+        """
 
     @abstractmethod
     def close(self) -> None:

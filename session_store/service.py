@@ -71,6 +71,7 @@ class SessionService(SessionWriter):
         )
         self.storage = storage
         self.auto_save = auto_save
+        self.is_closed = False
         self._cleaner = Cleaner(self._sweep, cleanup_interval) if cleanup_interval else None
         atexit.register(self.close)
 
@@ -79,9 +80,13 @@ class SessionService(SessionWriter):
 
         How many sessions it removed, in batches of 1,000, each its own transaction.
         """
-        if max_age_hours is not None and not (is_number(max_age_hours) and max_age_hours >= 0):
-            raise InvalidValueError("max_age_hours", "must be a number, 0 or more")
+        _check_age(max_age_hours)
         return self._sweep(max_age_hours=max_age_hours)
+
+    def count_expired_sessions(self, max_age_hours: float | None = None) -> int:
+        """How many sessions ``cleanup_expired_sessions`` would remove now."""
+        _check_age(max_age_hours)
+        return self.repository.stats(self._moment(max_age_hours)).expired_sessions
 
     def force_save(self) -> int:
         """Write what ``auto_save=False`` holds back, all or none; how many changes it were.
@@ -107,6 +112,18 @@ class SessionService(SessionWriter):
             return 0
         key = None if session_id is None else self._key(session_id, user_id, app_name)
         return buffer.discard(key)
+
+    def check(self) -> None:
+        """Raise what a write would meet now: not writable, full, out of reach, another schema…
+
+        Return when it would be stored. Nothing that is seen changes.
+        """
+        self.repository.check()
+
+    @property
+    def is_cleanup_failing(self) -> bool:
+        """Whether the last run of the cleanup thread ended with an error."""
+        return self._cleaner is not None and self._cleaner.is_failing
 
     def get_storage_stats(self) -> dict[str, Any]:
         """Where the sessions lie, how many, how large. Cheap: reads no session.
@@ -137,6 +154,7 @@ class SessionService(SessionWriter):
             self._cleaner.stop()
         self.force_save()
         self.repository.close()
+        self.is_closed = True
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -176,6 +194,11 @@ def check_options(
     check_expiration(expiration_hours, policy)
     if cleanup_interval is not None and not timedelta(0) < cleanup_interval <= MAX_INTERVAL:
         raise SettingsError("cleanup_interval must be more than 0 and at most a year; None: never")
+
+
+def _check_age(max_age_hours: float | None) -> None:
+    if max_age_hours is not None and not (is_number(max_age_hours) and max_age_hours >= 0):
+        raise InvalidValueError("max_age_hours", "must be a number, 0 or more")
 
 
 class InMemorySessionService(SessionService):

@@ -89,6 +89,26 @@ def replace(
     return written
 
 
+def reserve(path: Path, size: int) -> None:
+    """Raise what a save of ``size`` bytes beside ``path`` would meet; nothing of it stays."""
+    with translated(path), _temporary(path) as temp:
+        try:
+            with _opened(temp, _NEW) as descriptor:
+                _fill(descriptor, size)
+        finally:
+            _discard(temp)
+
+
+def _fill(descriptor: int, size: int) -> None:
+    """Blocks of its own, without writing them where the system can do that."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    rest = memoryview(bytes(size))
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
 def keep(path: Path, name: Path) -> None:
     """Durably give the file at ``path`` the name ``name`` too, in place of what has it."""
     with translated(name), _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:

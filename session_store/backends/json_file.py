@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from session_store.backends import atomic_file
-from session_store.backends.file_lock import FileLock, NotWritableError
+from session_store.backends.file_lock import FileLock
 from session_store.backends.group_commit import Call, GroupCommit
 from session_store.backends.json_checksum import FileText, is_intact
 from session_store.backends.json_format import (
@@ -36,7 +36,12 @@ from session_store.backends.json_recovery import (
 )
 from session_store.backends.memory import Draft, SessionTable, Stored
 from session_store.decisions import SharedScope
-from session_store.errors import CorruptStoreError, StoreUnavailableError
+from session_store.errors import (
+    CorruptStoreError,
+    NotWritableError,
+    StoreClosedError,
+    StoreUnavailableError,
+)
 from session_store.operations import Moment, Operation
 from session_store.queries import Filter, Position, StoreStats, Window
 from session_store.records import SessionRecord, Stamp
@@ -44,6 +49,9 @@ from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 
 LOCK_TIMEOUT: Final = 30.0
+
+GROWTH: Final = 256 * 1024
+"""Bytes by which the next save may be longer, when it is looked whether there is room for it."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -109,6 +117,12 @@ class JsonFileRepository(SessionRepository):
     ) -> Sequence[tuple[SharedScope, str]]:
         return self._table().scan_shared(after, limit)
 
+    def check(self) -> None:
+        self._check_open()
+        with self._lock.held(self._lock.deadline()):
+            found = self._current().fingerprint
+            atomic_file.reserve(self.path, (found.size if found else 0) + GROWTH)
+
     def close(self) -> None:
         self._is_closed = True
         self._snapshot = EMPTY
@@ -129,7 +143,7 @@ class JsonFileRepository(SessionRepository):
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise StoreUnavailableError(f"{self.path} is closed; open the store again")
+            raise StoreClosedError(f"{self.path} is closed; open the store again")
 
     def _table(self) -> SessionTable:
         """Never changed once it is here, so it is read without a lock."""

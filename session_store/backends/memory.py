@@ -7,7 +7,7 @@ from collections.abc import Iterator, KeysView, Sequence
 from typing import NamedTuple
 
 from session_store.decisions import Decision, SharedScope, decide, shared_scopes
-from session_store.errors import StoreUnavailableError
+from session_store.errors import StoreClosedError
 from session_store.operations import Apply, Moment, Operation
 from session_store.queries import (
     Filter,
@@ -180,12 +180,16 @@ class MemoryRepository(SessionRepository):
         with self._lock:
             return self._open_table().scan_shared(after, limit)
 
+    def check(self) -> None:
+        with self._lock:
+            self._open_table()
+
     def close(self) -> None:
         self._table = None
 
     def _open_table(self) -> SessionTable:
         if self._table is None:
-            raise StoreUnavailableError("the store is closed; open it again")
+            raise StoreClosedError("the store is closed; open it again")
         return self._table
 
 

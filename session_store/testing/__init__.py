@@ -34,6 +34,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_
 
 from session_store.testing.appending import Appending  # noqa: E402 - after the rewriting
 from session_store.testing.changing import Changing  # noqa: E402
+from session_store.testing.checking import Checking  # noqa: E402
 from session_store.testing.checkpoints import Checkpoints  # noqa: E402
 from session_store.testing.closing import Closing, Reopen  # noqa: E402
 from session_store.testing.committing import Committing, Deleting  # noqa: E402
@@ -71,6 +72,7 @@ class RepositoryContract(
     Identities,
     Moving,
     Concurrency,
+    Checking,
     Closing,
 ):
     """Everything that the port promises. Subclass it, and give it the fixture ``repository``."""

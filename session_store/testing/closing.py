@@ -49,6 +49,7 @@ CALLS: dict[str, Callable[[SessionRepository], Any]] = {
     "scan_shared": lambda repository: repository.scan_shared(None, 10),
     "fetch_many": lambda repository: repository.fetch_many([KEY]),
     "stats": lambda repository: repository.stats(at()),
+    "check": lambda repository: repository.check(),
 }
 
 

@@ -4,12 +4,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from session_store.errors import SessionExistsError, StaleSessionError
 from session_store.operations import Delete, Operation, Put, Share, checked_put
 from session_store.queries import scan_order
-from session_store.records import EntryRecord, SessionRecord, Stamp, to_entry_record, to_record
+from session_store.records import (
+    EntryFields,
+    EntryRecord,
+    SessionRecord,
+    Stamp,
+    to_entry_record,
+    to_record,
+)
 from session_store.repository import SessionRepository
 from session_store.session import NewCheckpoint, SessionKey, Status
 from session_store.testing.given import (
@@ -51,10 +60,12 @@ def putting(
 
 def stored(repository: SessionRepository, key: SessionKey = KEY) -> str:
     """A session as it is in the store, exactly."""
-    found: tuple[SessionRecord, object] = repository.fetch_many([key])[key]
-    entries = found[1]
-    assert isinstance(entries, list | tuple)
-    return exact((found[0], tuple(entries)))
+    return plain(*repository.fetch_many([key])[key])
+
+
+def plain(record: SessionRecord, entries: Iterable[EntryFields]) -> str:
+    """Exactly what they say, whatever kind of tuple they are."""
+    return exact((record, [tuple(entry) for entry in entries]))
 
 
 def state(repository: SessionRepository, key: SessionKey = KEY) -> Stamp:
@@ -110,8 +121,8 @@ class Moving:
         heads = repository.fetch_many(keys, with_history=False)
         for key, (record, entries) in found.items():
             alone = repository.fetch_many([key])[key]
-            assert exact((record, [*entries])) == exact((alone[0], [*alone[1]]))
-            assert [entry.seq for entry in entries] == list(range(1, record.last_seq + 1))
+            assert plain(record, entries) == plain(*alone)
+            assert [entry[0] for entry in entries] == list(range(1, record.last_seq + 1))
             assert exact(heads[key][0]) == exact(record)
             assert not heads[key][1]
         assert repository.fetch_many([missing]) == {}
@@ -137,7 +148,7 @@ class Moving:
         (answer,) = repository.commit([checked_put(record, entries, at())])
         assert answer is not None
         assert (answer.version, answer.updated_at, answer.entries) == (9, after(-50), ())
-        assert stored(repository) == exact((record, entries))
+        assert stored(repository) == plain(record, entries)
         change(repository, moment=BEGINNING, entries=messages("z"))
         assert load(repository).entries[-1].seq == 3
 

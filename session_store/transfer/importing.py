@@ -23,7 +23,7 @@ from session_store.errors import (
 )
 from session_store.operations import Moment, Operation, Put, Share
 from session_store.reader import Clock, utc_now
-from session_store.records import SessionRecord, Stamp
+from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 from session_store.transfer import files, sources
@@ -192,7 +192,7 @@ class _Importer:
 
 def _put(item: Stored) -> Put:
     """The write of what was checked when it was read."""
-    return Put(item.record, tuple(item.entries), STORED)
+    return Put(item.record, tuple(map(EntryRecord._make, item.entries)), STORED)
 
 
 def is_newer(record: SessionRecord, than: SessionRecord) -> bool:

@@ -10,7 +10,7 @@ from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, InvalidValueError, TransferError
 from session_store.operations import Moment, Put, checked_put
 from session_store.queries import scan_order
-from session_store.records import EntryRecord, SessionRecord, Stamp
+from session_store.records import EntryFields, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 
@@ -38,14 +38,14 @@ class Stored(NamedTuple):
     """A session as it stands in a store or in a file."""
 
     record: SessionRecord
-    entries: Sequence[EntryRecord]
+    entries: Sequence[EntryFields]
 
     @property
     def size(self) -> int:
         """Of its texts, about."""
         record = self.record
         documents = len(record.state) + len(record.agent_states) + len(record.metadata)
-        return documents + sum(len(entry.payload) for entry in self.entries)
+        return documents + sum(len(payload) for _, _, _, payload, _, _ in self.entries)
 
 
 class Shared(NamedTuple):

@@ -165,7 +165,9 @@ def _check_answer(
     error = answer["error"] or ""
     assert MAIN in error or not error
     if "memory" not in answer:
-        assert error.startswith("StoreUnavailableError: ")
+        assert error.startswith(
+            ("StoreUnavailableError: ", "NotWritableError: ", "DiskFullError: ")
+        )
         assert found == old
         return
     is_new = not error or error.startswith("DurabilityUnknownError")

@@ -22,7 +22,9 @@ from session_store.backends.sql.sqlite import SqliteDialect, open_sqlite
 from session_store.backends.sql.sqlite_layout import APPLICATION_ID
 from session_store.errors import (
     CorruptStoreError,
+    DiskFullError,
     DurabilityUnknownError,
+    NotWritableError,
     SchemaError,
     StoreUnavailableError,
 )
@@ -264,9 +266,9 @@ class TestFullDisk:
     [
         (sqlite3.SQLITE_IOERR_FSYNC, True, DurabilityUnknownError),
         (sqlite3.SQLITE_IOERR_WRITE, False, StoreUnavailableError),
-        (sqlite3.SQLITE_FULL, True, StoreUnavailableError),
-        (sqlite3.SQLITE_READONLY_DBMOVED, False, StoreUnavailableError),
-        (sqlite3.SQLITE_CANTOPEN, False, StoreUnavailableError),
+        (sqlite3.SQLITE_FULL, True, DiskFullError),
+        (sqlite3.SQLITE_READONLY_DBMOVED, False, NotWritableError),
+        (sqlite3.SQLITE_CANTOPEN, False, NotWritableError),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, False, StoreUnavailableError),
         (sqlite3.SQLITE_NOMEM, False, StoreUnavailableError),
         (sqlite3.SQLITE_CORRUPT_INDEX, False, CorruptStoreError),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from session_store.operations import Apply, checked_apply
+from session_store.records import EntryRecord, SessionRecord
 from session_store.repository import SessionRepository
 from session_store.session import Changes, NewCheckpoint, SessionKey, Status
 from session_store.testing.given import KEY, OTHERS, after, at, change, create, exact, messages
@@ -40,9 +41,19 @@ def stock(repository: SessionRepository) -> None:
     change(repository, app_state={"a": "\u0000"}, user_state={"u": 1e300})
 
 
+def raw(
+    repository: SessionRepository, key: SessionKey = KEY
+) -> tuple[SessionRecord, tuple[EntryRecord, ...]]:
+    """A session's records, to write others like them."""
+    record, entries = repository.fetch_many([key])[key]
+    return record, tuple(map(EntryRecord._make, entries))
+
+
 def held(repository: SessionRepository) -> list[str]:
     """All that it stores, exactly."""
-    found = [exact((one.record, tuple(one.entries))) for one in sessions(repository)]
+    found = [
+        exact((one.record, [tuple(entry) for entry in one.entries])) for one in sessions(repository)
+    ]
     return [*found, *(exact(tuple(one)) for one in shared(repository))]
 
 

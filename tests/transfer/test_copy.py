@@ -22,7 +22,7 @@ from session_store.transfer.sessions import Batches, paired
 from tests.conftest import BACKENDS
 from tests.servers.stores import PostgresStore
 from tests.service.support import Wrapped
-from tests.transfer.support import DURABLE, LONG, held, many, stock
+from tests.transfer.support import DURABLE, LONG, held, many, raw, stock
 
 PAIRS = list(permutations(DURABLE, 2))
 
@@ -338,7 +338,7 @@ def test_a_difference_behind_the_same_version_is_found(
     source: MemoryRepository, destination: MemoryRepository
 ) -> None:
     copy_sessions(source, destination)
-    record, entries = destination.fetch_many([LONG])[LONG]
+    record, entries = raw(destination, LONG)
     changed = (entries[0]._replace(payload='"other"'), *entries[1:])
     destination.commit([Put(record, changed, at(), Stamp.of(record))])
     with pytest.raises(TransferError, match=r"not the same.*'long'"):
@@ -349,9 +349,9 @@ def test_a_difference_behind_the_same_version_is_found(
 def test_another_layout_of_the_same_json_is_no_difference(
     source: MemoryRepository, destination: MemoryRepository
 ) -> None:
-    record, entries = source.fetch_many([KEY])[KEY]
+    record, entries = raw(source)
     by_hand = record._replace(metadata='{ "n": 1,\n "m": 2 }')
-    source.commit([Put(by_hand, tuple(entries), at(), Stamp.of(record))])
+    source.commit([Put(by_hand, entries, at(), Stamp.of(record))])
     copy_sessions(source, destination)
     assert load(destination).metadata == {"n": 1, "m": 2}
     assert copy_sessions(source, destination).copied == 0
@@ -360,8 +360,8 @@ def test_another_layout_of_the_same_json_is_no_difference(
 def test_a_session_that_no_store_would_take_is_told_by_name(
     source: MemoryRepository, destination: MemoryRepository
 ) -> None:
-    record, entries = source.fetch_many([KEY])[KEY]
-    source.commit([Put(record._replace(state="[1]"), tuple(entries), at(), Stamp.of(record))])
+    record, entries = raw(source)
+    source.commit([Put(record._replace(state="[1]"), entries, at(), Stamp.of(record))])
     with pytest.raises(TransferError, match=r"'s1'.*state"):
         copy_sessions(source, destination)
 

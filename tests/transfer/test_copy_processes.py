@@ -164,6 +164,6 @@ def test_an_application_moves_with_all_that_was_acknowledged(
             acknowledged = [line.split() for line in log.read_text().splitlines()]
             assert held(destination) == held(source)
             found = destination.fetch_many([stamp.key for stamp in destination.scan(None, 1000)])
-    there = {(key.session_id, one.entry_id) for key, (_, all_) in found.items() for one in all_}
+    there = {(key.session_id, one[1]) for key, (_, all_) in found.items() for one in all_}
     assert len(acknowledged) > 10
     assert {tuple(pair) for pair in acknowledged} <= there

@@ -18,12 +18,12 @@ from session_store.backends.memory import MemoryRepository
 from session_store.errors import SettingsError, StoreUnavailableError, TransferError
 from session_store.records import Stamp
 from session_store.repository import SessionRepository
-from session_store.testing.given import KEY, change, create, message
+from session_store.testing.given import change, create, message
 from session_store.transfer import files
 from session_store.transfer.exporting import ExportReport, export_sessions
 from session_store.transfer.importing import import_sessions
 from tests.service.support import Wrapped
-from tests.transfer.support import clock, files_in, held, many, stock
+from tests.transfer.support import clock, files_in, held, many, raw, stock
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_what_people_have_laid_out_anew_is_exported_in_our_layout(tmp_path: Path
 
     with MemoryRepository() as repository:
         create(repository, history=["a"], metadata={"n": 1})
-        record, entries = repository.fetch_many([KEY])[KEY]
+        record, entries = raw(repository)
         by_hand = (
             record._replace(metadata='{\n  "n": 1\n}'),
             entries[0]._replace(payload=' "a"\r\n'),
@@ -165,7 +165,7 @@ def test_what_is_no_json_in_the_store_is_told_and_not_left_out(tmp_path: Path) -
 
     with MemoryRepository() as repository:
         create(repository, history=["a", "b"])
-        record, entries = repository.fetch_many([KEY])[KEY]
+        record, entries = raw(repository)
         broken = (entries[0], entries[1]._replace(payload="{"))
         repository.commit([Put(record, broken, at_any(), replaces=Stamp.of(record))])
         with pytest.raises(TransferError, match=r"'s1'.*entries\[2\]"):

@@ -109,6 +109,10 @@ class Dialect(ABC):
         """What is left to do when the last expired session is removed. Must not block for long."""
 
     @abstractmethod
+    def check(self, connection: Any) -> None:
+        """Whether this is a store that can be used; in no transaction. Nothing is written."""
+
+    @abstractmethod
     def size_bytes(self, connection: Any) -> int:
         """The size of the store on disk."""
 

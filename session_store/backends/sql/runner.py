@@ -112,6 +112,14 @@ class Runner:
                     raise self._unknown() from None
         return self._written_again(work)
 
+    def attempt(self, work: Work[Any]) -> None:
+        """Do work in a transaction, take it back, and commit that: all of a write but its effect.
+
+        PostgreSQL then writes its log durably; SQLite writes the pages as they were.
+        """
+        with self._turn():
+            self._tried(lambda: self._attempted(work))
+
     def size_bytes(self) -> int:
         return self.ask(lambda run: self.dialect.size_bytes(run.connection))
 
@@ -163,6 +171,14 @@ class Runner:
         if failure is None or (outcome := self.dialect.is_committed(failure, mark, self.pool)):
             return result
         raise _UndecidedError if outcome is None else failure
+
+    def _attempted(self, work: Work[Any]) -> None:
+        with self.pool.connection() as connection, self.dialect.batch(connection):
+            self.dialect.begin_writing(connection)
+            connection.execute("SAVEPOINT attempt")
+            work(Statements(connection, self.dialect))
+            connection.execute("ROLLBACK TO SAVEPOINT attempt")
+            connection.execute("COMMIT")
 
     def _written_at_once(self, work: Work[T | None]) -> T | None:
         try:
