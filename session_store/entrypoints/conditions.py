@@ -79,13 +79,14 @@ def add_session(parser: argparse.ArgumentParser, *, several: bool = False) -> No
     )
 
 
-def number_from(least: int) -> Any:
+def number_from(least: int, most: int = 2**63 - 1) -> Any:
     """The type of an option that is a whole number."""
+    end = "" if most >= 2**63 - 1 else f" to {most}"
 
     def number(text: str) -> int:
-        if text.isdecimal() and least <= int(text) < 2**63:
+        if text.isdecimal() and least <= int(text) <= most:
             return int(text)
-        raise argparse.ArgumentTypeError(f"must be a whole number from {least}, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least}{end}, not {text!r}")
 
     return number
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from session_store.session import SessionHead
 
 DAYS: Final = 14
+MOST_DAYS: Final = 366
 BAR: Final = 24
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _KINDS: Final = {"file": "JSON file", "sqlite": "SQLite", "postgresql": "PostgreSQL"}
@@ -194,7 +195,7 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument(
         "--days",
-        type=number_from(1),
+        type=number_from(1, MOST_DAYS),
         default=DAYS,
         metavar="N",
         help="of how many days; default: %(default)s",

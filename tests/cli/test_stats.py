@@ -11,6 +11,7 @@ import pytest
 
 from session_store import SessionKey, SessionService
 from session_store.entrypoints import figures as module
+from session_store.entrypoints.cli import main
 from session_store.entrypoints.figures import Figures, earliest, figures
 from session_store.operations import Moment, checked_create
 from session_store.queries import Filter, OrderBy, Position, Window
@@ -124,6 +125,15 @@ def test_without_blocks_bars_are_drawn_all_the_same(database: Place) -> None:
     _, shown = on_terminal("stats", "--store", database.url, PYTHONIOENCODING="ascii")
     assert f"{'#' * 24}" in shown
     assert shown.isascii()
+
+
+@pytest.mark.parametrize("days", ["0", "367", "-1", "week"])
+def test_more_days_than_a_year_are_wrong_usage(
+    days: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["stats", f"--days={days}"])
+    assert (ended.value.code, "from 1 to 366" in capsys.readouterr().err) == (2, True)
 
 
 def test_an_empty_store_has_figures_too(service: SessionService) -> None:
