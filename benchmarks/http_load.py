@@ -196,9 +196,10 @@ def shown(storage: str, load: Load, verdict: Verdict) -> bool:
     failed: dict[Any, int] = {code: n for code, n in load.statuses.items() if code >= 400}
     print(
         f"{storage}: {load.requests} requests in {load.seconds:.1f} s "
-        f"({load.requests / load.seconds:.0f}/s) to {len(load.workers)} workers, {acknowledged} appends acknowledged, "
-        f"{verdict.stored} stored, {verdict.missing} missing, {verdict.gaps} sessions with gaps, "
-        f"{verdict.disordered} out of order, other statuses: {failed or 'none'}"
+        f"({load.requests / load.seconds:.0f}/s) to {len(load.workers)} workers, "
+        f"{acknowledged} appends acknowledged, {verdict.stored} stored, {verdict.missing} missing, "
+        f"{verdict.gaps} sessions with gaps, {verdict.disordered} out of order, "
+        f"other statuses: {failed or 'none'}"
     )
     return verdict.is_good and not failed
 
