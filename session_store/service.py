@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 from session_store.backends import Storage, open_storage, storage_at, storage_of
 from session_store.backends.buffered import BufferedRepository
+from session_store.checkpoints import SessionCheckpoints
 from session_store.cleanup import Cleaner
 from session_store.errors import InvalidValueError, SettingsError
 from session_store.metrics import metered, watch
@@ -29,7 +30,6 @@ from session_store.reader import (
 )
 from session_store.repository import SessionRepository
 from session_store.session import DEFAULT_APP_NAME
-from session_store.writer import SessionWriter
 
 HOURLY: Final = timedelta(hours=1)
 MAX_INTERVAL: Final = timedelta(days=366)
@@ -45,7 +45,7 @@ _SIZE_NAMES: Final = {
 }
 
 
-class SessionService(SessionWriter):
+class SessionService(SessionCheckpoints):
     """Sessions over any repository; the service closes it at its own end.
 
     ``cleanup_interval``: how often expired sessions are removed in a thread of their own, first at
