@@ -1,8 +1,8 @@
 """The port: what every back end promises. Read this first.
 
 ``SessionRepository`` has two sides. **Callers** use ``create load apply delete list count
-remove_expired stats``; their docstrings are the contract. **Back ends** write the methods under
-*For back ends*, over flat records of text, integers and times; everything that could differ
+remove_expired stats check``; their docstrings are the contract. **Back ends** write the methods
+under *For back ends*, over flat records of text, integers and times; everything that could differ
 between two back ends (checks, encoding, expiry, versions, merging, idempotence, errors) is done
 for them by this class, ``operations`` and ``decisions``. Time comes in as an argument: a back end
 has no clock.

@@ -15,8 +15,11 @@ from typing import Any, Final, Self
 
 from session_store.backends import Storage, open_storage, storage_at, storage_of
 from session_store.backends.buffered import BufferedRepository
+from session_store.checkpoints import SessionCheckpoints
 from session_store.cleanup import Cleaner
 from session_store.errors import InvalidValueError, SettingsError
+from session_store.metrics import metered, watch
+from session_store.queries import StoreStats
 from session_store.reader import (
     DEFAULT_EXPIRATION_HOURS,
     Clock,
@@ -27,7 +30,6 @@ from session_store.reader import (
 )
 from session_store.repository import SessionRepository
 from session_store.session import DEFAULT_APP_NAME
-from session_store.writer import SessionWriter
 
 HOURLY: Final = timedelta(hours=1)
 MAX_INTERVAL: Final = timedelta(days=366)
@@ -43,7 +45,7 @@ _SIZE_NAMES: Final = {
 }
 
 
-class SessionService(SessionWriter):
+class SessionService(SessionCheckpoints):
     """Sessions over any repository; the service closes it at its own end.
 
     ``cleanup_interval``: how often expired sessions are removed in a thread of their own, first at
@@ -63,8 +65,9 @@ class SessionService(SessionWriter):
         clock: Clock = utc_now,
     ) -> None:
         check_options(expiration_hours, expiration_policy, cleanup_interval)
+        counted = metered(repository, storage.type)
         super().__init__(
-            repository if auto_save else BufferedRepository(repository),
+            counted if auto_save else BufferedRepository(counted),
             expiration_hours=expiration_hours,
             expiration_policy=expiration_policy,
             clock=clock,
@@ -73,6 +76,7 @@ class SessionService(SessionWriter):
         self.auto_save = auto_save
         self.is_closed = False
         self._cleaner = Cleaner(self._sweep, cleanup_interval) if cleanup_interval else None
+        watch(self._stats, storage.type)
         atexit.register(self.close)
 
     def cleanup_expired_sessions(self, max_age_hours: float | None = None) -> int:
@@ -131,7 +135,7 @@ class SessionService(SessionWriter):
         ``total_sessions`` counts what is stored, with the ``expired_sessions`` that wait for the
         cleanup; ``active_sessions`` are running; ``unsaved_changes`` wait for ``force_save``.
         """
-        stats = self.repository.stats(self._moment())
+        stats = self._stats()
         buffer = self._buffer()
         return {
             "storage_type": self.storage.type,
@@ -167,6 +171,9 @@ class SessionService(SessionWriter):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _stats(self) -> StoreStats:
+        return self.repository.stats(self._moment())
 
     def _buffer(self) -> BufferedRepository | None:
         return self.repository if isinstance(self.repository, BufferedRepository) else None

@@ -16,32 +16,25 @@ from typing import Any, Literal, TypeAlias
 
 from session_store import codec
 from session_store.errors import (
-    CheckpointNotFoundError,
-    CorruptStoreError,
     InvalidValueError,
     SessionNotFoundError,
-    StaleSessionError,
 )
 from session_store.ids import new_id
 from session_store.operations import checked_create
-from session_store.queries import Window
 from session_store.reader import SessionReader
 from session_store.records import built, to_session
 from session_store.session import (
     ARTIFACT,
-    CHECKPOINT,
     DEFAULT_APP_NAME,
     EVENT,
     MESSAGE,
     Applied,
     Changes,
-    Documents,
     Entry,
     NewCheckpoint,
     NewEntry,
     Patch,
     Removed,
-    Restored,
     Session,
     SessionKey,
     Status,
@@ -65,7 +58,7 @@ class SessionWriter(SessionReader):
         expires_at: datetime | None = None,
     ) -> Session:
         """A new session, of a made id if none is given. ``SessionExistsError`` when it is there."""
-        key = SessionKey(app_name, user_id, _made(session_id))
+        key = SessionKey(app_name, user_id, made(session_id))
         documents = {
             "state": {} if state is None else state,
             "agent_states": {},
@@ -187,20 +180,6 @@ class SessionWriter(SessionReader):
         changes = Changes(expires_at=expires_at)
         return self._apply(session_id, user_id, app_name, changes, expected_version)
 
-    def create_checkpoint(
-        self,
-        session_id: str,
-        *,
-        checkpoint_id: str | None = None,
-        label: str | None = None,
-        user_id: str | None = None,
-        app_name: str = DEFAULT_APP_NAME,
-        expected_version: int | None = None,
-    ) -> Applied:
-        """Record status and documents as an entry; its ``entry_id`` is the checkpoint's id."""
-        changes = Changes(checkpoint=_new_checkpoint(checkpoint_id, label))
-        return self._apply(session_id, user_id, app_name, changes, expected_version)
-
     def pause_session(
         self,
         session_id: str,
@@ -212,7 +191,7 @@ class SessionWriter(SessionReader):
         expected_version: int | None = None,
     ) -> Applied:
         """Pause and take a checkpoint, in one transaction. ``IllegalTransitionError``."""
-        checkpoint = _new_checkpoint(checkpoint_id, label)
+        checkpoint = new_checkpoint(checkpoint_id, label)
         changes = Changes(status=Status.PAUSED, checkpoint=checkpoint)
         return self._apply(session_id, user_id, app_name, changes, expected_version)
 
@@ -254,47 +233,6 @@ class SessionWriter(SessionReader):
         entries = _new_entries(event, EVENT, None) if reason is not None else ()
         changes = Changes(status=Status.FAILED, entries=entries)
         return self._apply(session_id, user_id, app_name, changes, expected_version)
-
-    def restore_checkpoint(
-        self,
-        session_id: str,
-        checkpoint_id: str,
-        *,
-        rewind: bool = False,
-        user_id: str | None = None,
-        app_name: str = DEFAULT_APP_NAME,
-        expected_version: int | None = None,
-    ) -> Applied:
-        """Bring back status and documents; with ``rewind`` drop the history after the checkpoint.
-
-        ``CheckpointNotFoundError`` when the session has none of this id.
-        """
-        key, at = self._key(session_id, user_id, app_name), self._moment()
-        session = self.repository.load(key, at, Window(kind=CHECKPOINT))
-        entry = _checkpoint_of(session, checkpoint_id)
-        changes = Changes(restore=_restored(entry), rewind_to=entry.seq if rewind else None)
-        return self.repository.apply(key, changes, at, expected_version)
-
-    def fork_session(
-        self,
-        session_id: str,
-        *,
-        checkpoint_id: str | None = None,
-        new_session_id: str | None = None,
-        user_id: str | None = None,
-        app_name: str = DEFAULT_APP_NAME,
-        expected_version: int | None = None,
-    ) -> Session:
-        """A new session of the same user with a copy of this one, or of it up to a checkpoint."""
-        source = self.get_session(session_id, user_id=user_id, app_name=app_name)
-        if expected_version not in (None, source.version):
-            raise StaleSessionError(source.key, expected_version or 0, source.version)
-        key = source.key._replace(session_id=_made(new_session_id))
-        if checkpoint_id is None:
-            return self._create(key, source.status, _documents(source), source.entries)
-        entry = _checkpoint_of(source, checkpoint_id)
-        restored, history = _restored(entry), source.entries[: entry.seq]
-        return self._create(key, restored.status, _documents(restored.documents), history)
 
     def delete_session(
         self,
@@ -351,10 +289,6 @@ class SessionWriter(SessionReader):
         return to_session(operation.record, operation.entries)
 
 
-def _documents(source: Documents) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in Documents.model_fields}
-
-
 def _new_entries(entries: NewEntries, kind: str, entry_id: str | None) -> tuple[NewEntry, ...]:
     batch = entries if isinstance(entries, (list, tuple)) else (entries,)
     if not batch:
@@ -366,31 +300,13 @@ def _new_entries(entries: NewEntries, kind: str, entry_id: str | None) -> tuple[
 
 def _new_entry(entry: Any, kind: str, entry_id: str | None) -> NewEntry:
     if not isinstance(entry, NewEntry):
-        return NewEntry(payload=entry, kind=kind, entry_id=_made(entry_id))
-    return replace(entry, entry_id=_made(entry.entry_id if entry_id is None else entry_id))
+        return NewEntry(payload=entry, kind=kind, entry_id=made(entry_id))
+    return replace(entry, entry_id=made(entry.entry_id if entry_id is None else entry_id))
 
 
-def _new_checkpoint(checkpoint_id: str | None, label: str | None) -> NewCheckpoint:
-    return NewCheckpoint(checkpoint_id=_made(checkpoint_id), label=label)
+def new_checkpoint(checkpoint_id: str | None, label: str | None) -> NewCheckpoint:
+    return NewCheckpoint(checkpoint_id=made(checkpoint_id), label=label)
 
 
-def _made(identifier: str | None) -> str:
+def made(identifier: str | None) -> str:
     return new_id() if identifier is None else identifier
-
-
-def _checkpoint_of(session: Session, checkpoint_id: str) -> Entry:
-    for entry in session.checkpoints:
-        if entry.entry_id == checkpoint_id:
-            return entry
-    raise CheckpointNotFoundError(session.key, checkpoint_id)
-
-
-def _restored(checkpoint: Entry) -> Restored:
-    payload = checkpoint.payload
-    try:
-        return Restored(
-            status=Status(payload["status"]),
-            documents=Documents(**{name: payload[name] for name in Documents.model_fields}),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise CorruptStoreError(f"checkpoint {checkpoint.entry_id!r} is incomplete") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from typing import Final
@@ -22,14 +23,21 @@ PATIENCE: Final = 2.0
 """Seconds after which a check that has not ended is a problem itself. Probes often wait for 1 s to
 5 s; a lock that writers hold is waited for 30 s."""
 
+FRESH: Final = 1.0
+"""Seconds for which an answer holds: a check writes, and whoever may ask must not make it write all
+the time."""
+
 
 class HealthCheck:
-    """Checks ``service``, one check at a time: who asks meanwhile gets the answer of that one."""
+    """Checks ``service``, once at a time: who asks meanwhile, or right after, gets that answer."""
 
-    def __init__(self, service: SessionService, patience: float = PATIENCE) -> None:
-        self._service, self._patience = service, patience
+    def __init__(
+        self, service: SessionService, patience: float = PATIENCE, fresh: float = FRESH
+    ) -> None:
+        self._service, self._patience, self._fresh = service, patience, fresh
         self._lock = threading.Lock()
-        self._running: Future[None] | None = None
+        self._last: Future[None] | None = None
+        self._ended = 0.0
 
     def view(self) -> HealthView:
         problems = self._problems()
@@ -49,17 +57,27 @@ class HealthCheck:
 
     def _check(self) -> Future[None]:
         with self._lock:
-            if self._running is None or self._running.done():
-                self._running = Future()
-                worker = threading.Thread(
-                    target=self._run, args=(self._running,), name="session-health", daemon=True
-                )
-                worker.start()
-            return self._running
+            if self._last is None or (self._last.done() and self._is_old()):
+                self._last = Future()
+                threading.Thread(
+                    target=self._run, args=(self._last,), name="session-health", daemon=True
+                ).start()
+            return self._last
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._ended >= self._fresh
 
     def _run(self, outcome: Future[None]) -> None:
+        failure = self._failure()
+        self._ended = time.monotonic()
+        if failure is None:
+            outcome.set_result(None)
+        else:
+            outcome.set_exception(failure)
+
+    def _failure(self) -> Exception | None:
         try:
             self._service.check()
-            outcome.set_result(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised to those who wait
-            outcome.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - it is raised to those who wait
+            return error
+        return None

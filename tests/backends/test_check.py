@@ -69,6 +69,16 @@ def test_a_check_leaves_no_file(opened: Opened, tmp_path: Path) -> None:
         assert all(after[name] == before[name] for name in after.keys() - growing)
 
 
+def test_a_check_leaves_no_row(url: str, tmp_path: Path) -> None:
+    count = "SELECT count(*) FROM shared_states"
+    with open_sqlite(tmp_path / "s.db") as store, closing(sqlite3.connect(store.path or "")) as db:
+        store.check()
+        assert db.execute(count).fetchone() == (0,)
+    with open_postgres(url) as store, psycopg.connect(url) as database:
+        store.check()
+        assert database.execute(count).fetchone() == (0,)
+
+
 def test_a_closed_store_is_told_from_a_broken_one(opened: Opened, tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.close()

@@ -86,3 +86,9 @@ def test_a_reserved_id_is_taken_by_no_fork_either(
     fork = direct.request("POST", "/sessions/s1/fork", json={"new_session_id": session_id})
     assert problem(fork) == "invalid"
     assert "another route" in fork.json()["errors"][0]["problem"]
+
+
+def test_a_path_without_an_id_is_no_session(direct: Direct) -> None:
+    assert problem(direct.request("GET", "/sessions/?user_id=ada")) == "invalid"
+    assert problem(direct.request("DELETE", "/sessions/?user_id=ada")) == "invalid"
+    assert problem(direct.request("POST", "/sessions//pause?user_id=ada")) == "invalid"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -329,3 +330,28 @@ def test_an_open_router_says_so_once(
     assert [record.levelname for record in caplog.records if "open to" in record.message] == [
         "WARNING"
     ]
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "http.md"
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
+def test_what_the_page_shows_runs(code: str, tmp_path: Path) -> None:
+    check = "\nfrom fastapi.testclient import TestClient\nwith TestClient(app) as c:\n"
+    check += "    print(c.get('/sessions/health').status_code, c.get('/sessions').status_code)"
+    done = subprocess.run(
+        [sys.executable, "-c", code + check],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout in ("200 200\n", "200 401\n")
+
+
+def test_the_page_names_every_route(service: SessionService) -> None:
+    page = PAGE.read_text()
+    for method, path, _ in operations(application(service)):
+        last = path.rpartition("/")[2]
+        short = path.replace("{session_id}", "{id}")
+        assert f"`{method} {short}`" in page or f"`{last}`" in page
