@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-peers lint format wheel-test migrations-check cockroachdb-check clean
+.PHONY: help setup demo test test-faults bench bench-peers lint format wheel-test migrations-check cockroachdb-check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -29,6 +29,9 @@ demo: setup ## real conversations through a store; ARGS="--storage file"
 
 test: setup ## the test suite; ARGS="-k name"
 	@"$(UV)" run pytest $(ARGS)
+
+test-faults: setup ## the fault suite at its full counts; ARGS="F1 S2"
+	@"$(UV)" run python -m tests.faults $(ARGS)
 
 bench: setup ## how fast the stores are beside SQL by hand; ARGS="--stores sqlite"
 	@"$(UV)" run python -m benchmarks --json docs/benchmarks.json --svg docs/benchmarks.svg $(ARGS)

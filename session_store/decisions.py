@@ -202,7 +202,7 @@ def _next_record(operation: Apply, current: SessionRecord) -> SessionRecord:
         status=status.value,
         version=current.version + 1,
         updated_at=operation.at.now,
-        completed_at=_completed_at(operation, record, status),
+        completed_at=_completed_at(operation, current, status),
         expires_at=_expires_at(operation, record),
     )
 
@@ -256,10 +256,10 @@ def _next_status(operation: Apply, record: SessionRecord) -> Status:
     return wanted
 
 
-def _completed_at(operation: Apply, record: SessionRecord, status: Status) -> datetime | None:
-    if status is not Status.COMPLETED:
-        return None
-    return record.completed_at or operation.at.now
+def _completed_at(operation: Apply, current: SessionRecord, status: Status) -> datetime | None:
+    if status == current.status:
+        return current.completed_at
+    return operation.at.now if status is Status.COMPLETED else None
 
 
 def _expires_at(operation: Apply, record: SessionRecord) -> datetime | None:

@@ -139,8 +139,8 @@ class DurabilityUnknownError(StoreUnavailableError):
 
 
 class OutcomeUnknownError(StoreUnavailableError):
-    """The connection was lost while a write was committed, and the server could not be asked since:
-    the write is there whole, or not at all."""
+    """The connection was lost, or the disk failed, while a write was committed, and nobody could be
+    asked since: the write is there whole, or not at all."""
 
 
 class CorruptStoreError(SessionStoreError):

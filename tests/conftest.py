@@ -33,8 +33,15 @@ settings.load_profile("quick")
 class Backend:
     """A kind of store in a directory: what ``open`` opens again and again is the same store."""
 
-    def __init__(self, open_in: Callable[[Path], SessionRepository], *, durable: bool) -> None:
-        self.open_in, self.durable = open_in, durable
+    def __init__(
+        self,
+        open_in: Callable[[Path], SessionRepository],
+        *,
+        durable: bool,
+        settle: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``settle`` waits until nothing is under way for a process that was killed."""
+        self.open_in, self.durable, self.settle = open_in, durable, settle
 
 
 def _open_memory(_: Path) -> SessionRepository:
@@ -80,7 +87,7 @@ def postgres_store(postgres_server: PostgresServer) -> Iterator[PostgresStore]:
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "postgresql":
         store: PostgresStore = request.getfixturevalue("postgres_store")
-        return Backend(store.open_in, durable=True)
+        return Backend(store.open_in, durable=True, settle=store.settle)
     return BACKENDS[request.param]
 
 

@@ -62,12 +62,15 @@ class Model:
             raise SessionNotFoundError(KEY)
         if self._is_repeated(changes):
             return
+        before = self.status
         self._restore(changes)
         for name in ("state", "metadata", "app_state", "user_state"):
             setattr(self, name, merged(getattr(self, name), getattr(changes, name)))
         for agent, patch in changes.agent_states.items():
             self.agent_states[agent] = merged(self.agent_states.get(agent, {}), patch)
-        self._set_status(changes, now)
+        self._set_status(changes)
+        if self.status != before:
+            self.completed_at = now if self.status is Status.COMPLETED else None
         if changes.expires_at:
             self.expires_at = None if changes.expires_at is REMOVED else changes.expires_at
         self._append(changes)
@@ -100,7 +103,7 @@ class Model:
                 raise InvalidValueError("rewind_to", "")
             del self.entries[changes.rewind_to :]
 
-    def _set_status(self, changes: Changes, now: datetime) -> None:
+    def _set_status(self, changes: Changes) -> None:
         if changes.status:
             if changes.status not in TRANSITIONS[self.status]:
                 raise IllegalTransitionError(KEY, self.status, changes.status, "")
@@ -109,8 +112,6 @@ class Model:
             changes.entries or changes.state or changes.agent_states
         ):
             self.status = Status.RUNNING
-        completed = self.status is Status.COMPLETED
-        self.completed_at = (self.completed_at or now) if completed else None
 
     def _append(self, changes: Changes) -> None:
         for entry in changes.entries:

@@ -1,6 +1,7 @@
-"""Every back end against the memory one: two clients, a clock that steps, stores opened again.
+"""Every back end against the memory one: two clients, clocks that step, stores opened again.
 
-Whatever is done, both answer alike or refuse alike, and after every step both hold the same.
+Whatever is done, both answer alike or refuse alike, and after every step both hold the same; also
+for other processes, and after processes were killed in the middle of a write.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from session_store.queries import Query, Window, checked_filter
 from session_store.repository import SessionRepository
 from session_store.session import Changes, Session, SessionKey, Status
 from session_store.testing.given import BEGINNING, NOW, exact, listed, new_session
+from tests.backends.processes import exit_code, forked, killed_at_call
 from tests.strategies import changes, names, small_documents, small_values
 
 if TYPE_CHECKING:
@@ -58,6 +60,10 @@ clients = st.sampled_from([0, 1])
 aims = mostly(True, False)
 """Whether a step looks for a session that is there (or, to create one, that is not)."""
 
+steps = mostly(1, -5, 20, -3600, 86_400)
+"""Of the clock, in seconds: a client's may be set back, or be another client's."""
+
+killable = mostly("apply", "delete", "sweep")
 seconds = mostly(None, 0, 10, 60)
 past = mostly(None, 0, -1)
 """The expected version, from the session's at present; or none."""
@@ -149,7 +155,7 @@ class StoreMachine(RuleBasedStateMachine):
         for key in KEYS[:3]:
             self.create(client=0, key=key, fields=fields, life=None, idle=None, aim=False)
 
-    @rule(step=st.integers(-5, 20))
+    @rule(step=steps)
     def tick(self, step: int) -> None:
         self.now += timedelta(seconds=step, microseconds=step)
 
@@ -255,15 +261,51 @@ class StoreMachine(RuleBasedStateMachine):
         self.clients[client].close()
         self.clients[client] = self._open()
 
+    @precondition(lambda self: self.backend.durable)
+    @rule(client=clients)
+    def look_from_another_process(self, client: int) -> None:
+        """One that opens the store, and one that was forked from a client."""
+        expected = outcome(lambda: held(self.memory))
+
+        def look(store: SessionRepository) -> None:
+            assert outcome(lambda: held(store)) == expected
+
+        def reopen() -> None:
+            with self._open() as store:
+                look(store)
+
+        for work in (reopen, lambda: look(self.clients[client])):
+            assert exit_code(forked(work)) == 0
+
+    @precondition(lambda self: self.backend.durable)
+    @rule(client=clients, key=keys, change=changes(NOW), does=killable, calls=st.integers(1, 300))
+    def be_killed(
+        self, client: int, key: SessionKey, change: Changes, does: str, calls: int
+    ) -> None:
+        """A process is killed somewhere in a write: all of it is there, or nothing."""
+        key, at = self._aimed(key, aim=True), self._at(idle=10)
+        write: Callable[[SessionRepository], Any] = {
+            "apply": lambda store: store.apply(key, change, at),
+            "delete": lambda store: store.delete(key, at),
+            "sweep": lambda store: store.remove_expired(at, 1000),
+        }[does]
+        before = outcome(lambda: held(self.memory))
+        is_killed = killed_at_call(calls, lambda: outcome(lambda: write(self.clients[client])))
+        self.backend.settle()
+        if not is_killed or outcome(lambda: held(self.clients[client])) != before:
+            outcome(lambda: write(self.memory))
+        self._same(client, held)
+
     @invariant()
     def both_hold_the_same(self) -> None:
-        def held(store: SessionRepository) -> list[Any]:
-            sessions = [store.load(head.key, BEGINNING) for head in listed(store, limit=1000)]
-            shared = [store.load_shared(app, user) for app in ("app", "b") for user in (None, "u")]
-            return [*sessions, *shared]
-
         self.looking = 1 - self.looking
         self._same(self.looking, held)
+
+
+def held(store: SessionRepository) -> list[Any]:
+    sessions = [store.load(head.key, BEGINNING) for head in listed(store, limit=1000)]
+    shared = [store.load_shared(app, user) for app in ("app", "b") for user in (None, "u")]
+    return [*sessions, *shared]
 
 
 def test_a_back_end_behaves_as_the_memory_one_does(backend: Backend) -> None:

@@ -124,6 +124,7 @@ def create_directory(path: Path) -> None:
         for missing in [one for one in (path, *path.parents) if not one.is_dir()][::-1]:
             with suppress(FileExistsError):
                 os.mkdir(missing, 0o700)
+                os.chmod(missing, 0o700)  # whatever the umask
             with _opened(missing.parent, os.O_RDONLY | os.O_DIRECTORY) as parent:
                 _sync_directory(parent)
 

@@ -26,7 +26,7 @@ except ImportError:
 
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
-_LOCK: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+_LOCK: Final = os.O_RDWR | os.O_NOFOLLOW
 
 _held: Final[set[int]] = set()
 
@@ -49,7 +49,7 @@ class FileLock:
     def held(self, deadline: float) -> Iterator[None]:
         """``StoreUnavailableError`` when another holds it until ``deadline``."""
         with translated(self._path):
-            descriptor = os.open(self._path, _LOCK, 0o600)
+            descriptor = _opened(self._path)
         _held.add(descriptor)
         try:
             self._acquire(descriptor, deadline)
@@ -78,6 +78,19 @@ class FileLock:
             except BlockingIOError:
                 return False
             return True
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, _LOCK)
+    except FileNotFoundError:
+        descriptor = os.open(path, _LOCK | os.O_CREAT, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)  # whatever the umask
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _free_inherited_locks() -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from session_store.errors import (
     CorruptStoreError,
     DurabilityUnknownError,
+    OutcomeUnknownError,
     SessionStoreError,
     StoreUnavailableError,
 )
@@ -136,7 +137,7 @@ def _for_one_caller(error: BaseException) -> SessionStoreError:
     if isinstance(error, (StoreUnavailableError, CorruptStoreError)):
         own: SessionStoreError = type(error)(*error.args)
     else:
-        own = DurabilityUnknownError(
+        own = OutcomeUnknownError(
             f"the save broke off ({type(error).__name__}); load the session to see what is stored"
         )
     own.__cause__ = error

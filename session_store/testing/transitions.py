@@ -130,3 +130,12 @@ class Transitions:
         create(repository)
         change(repository, status=status)
         assert load(repository).completed_at is None
+
+    @pytest.mark.parametrize("changes", [{"entries": messages("bye")}, {"metadata": {"rated": 5}}])
+    def test_only_a_change_of_status_changes_completed_at(
+        self, repository: SessionRepository, changes: dict[str, Any]
+    ) -> None:
+        """A session from elsewhere may be completed, and nobody knows when."""
+        create(repository, status=Status.COMPLETED, completed_at=None)
+        change(repository, **changes)
+        assert load(repository).completed_at is None

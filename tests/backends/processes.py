@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable
+from itertools import count
+from types import FrameType
 from typing import NoReturn
 
 
@@ -31,6 +34,27 @@ def exit_code(pid: int, timeout: float = 60) -> int:
         time.sleep(0.002)
     kill(pid)
     raise TimeoutError(f"process {pid} did not end in {timeout} s")
+
+
+def killed_at_call(number: int, work: Callable[[], object]) -> bool:
+    """Let a process do ``work`` and kill it at so many calls of functions in C, wherever that is;
+    false when it was done before."""
+
+    def killed() -> None:
+        calls = count(1)
+
+        def look(_: FrameType, event: str, __: object) -> None:
+            if event == "c_call" and next(calls) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(look)
+        work()
+        sys.setprofile(None)
+
+    code = exit_code(forked(killed))
+    if code not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"the process ended with {code}")
+    return code != 0
 
 
 def kill(pid: int) -> None:

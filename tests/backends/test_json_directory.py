@@ -59,22 +59,6 @@ def test_a_relative_directory_stays_where_it_was(
     assert (tmp_path / "data" / "sessions.json").is_file()
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_only_the_owner_reads_what_is_stored(tmp_path: Path, umask: int) -> None:
-    before = os.umask(umask)
-    try:
-        with JsonFileRepository(tmp_path / "a" / "b") as repository:
-            for name in "xyz":
-                create(repository, KEY._replace(session_id=name))
-    finally:
-        os.umask(before)
-    made = [tmp_path / "a", *(tmp_path / "a").rglob("*")]
-    modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in made}
-    assert modes == {"a": "0o700", "b": "0o700"} | dict.fromkeys(
-        ("sessions.json", "sessions.json.bak", "sessions.json.lock"), "0o600"
-    )
-
-
 def test_a_backup_of_a_file_that_others_could_read_is_private(
     repository: JsonFileRepository,
 ) -> None:
@@ -110,14 +94,6 @@ def test_a_link_planted_for_the_file_or_its_lock_is_refused(tmp_path: Path, name
     with pytest.raises(StoreUnavailableError, match=f"{re.escape(name)} is a symbolic link"):
         JsonFileRepository(tmp_path / "store")
     assert victim.read_text() == "precious"
-
-
-def test_a_link_planted_for_a_temporary_file_is_not_followed(tmp_path: Path) -> None:
-    victim = planted_link(tmp_path, "sessions.json.1.0123456789abcdef.tmp")
-    with JsonFileRepository(tmp_path / "store") as repository:
-        create(repository)
-    assert victim.read_text() == "precious"
-    assert names(tmp_path / "store") == {"sessions.json", "sessions.json.lock"}
 
 
 @pytest.mark.parametrize("planted", ["sessions.json", "sessions.json.lock"])

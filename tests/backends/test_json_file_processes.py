@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,44 +23,6 @@ from session_store.testing.given import change, create, ids, load, messages
 from tests.backends.processes import exit_code, forked, kill
 
 NOBODY = 65534
-
-
-def write_until_killed(directory: Path, first: int, acknowledgements: int) -> None:
-    """Append entries with the ids ``first``, ``first + 1``…, and report each that was saved."""
-    with JsonFileRepository(directory) as repository:
-        for number in count(first):
-            change(repository, entries=messages(str(number)), state={"n": number})
-            os.write(acknowledgements, b"%d\n" % number)
-
-
-def killed_in_a_save(directory: Path, first: int, delay: float) -> int:
-    """The number after the last that a writer acknowledged, who was killed so long after one."""
-    reading, writing = os.pipe()
-    pid = forked(lambda: write_until_killed(directory, first, writing))
-    os.close(writing)
-    with os.fdopen(reading, "rb") as acknowledgements:
-        seen = acknowledgements.readline()
-        time.sleep(delay)
-        kill(pid)
-        lines = [seen, *acknowledgements.readlines()]
-    return int(lines[-1]) + 1
-
-
-def test_a_hundred_killed_writers_lose_no_save(tmp_path: Path) -> None:
-    chance, saved, temps, first = random.Random(1), 0, 0, 0
-    with JsonFileRepository(tmp_path) as repository:
-        create(repository)
-    for _ in range(100):
-        saved = killed_in_a_save(tmp_path, first, chance.uniform(0, 0.004))
-        temps += len(list(tmp_path.glob("*.tmp")))
-        with JsonFileRepository(tmp_path) as repository:
-            session = load(repository)
-        first = len(session.entries)
-        assert ids(session) == [str(number) for number in range(first)]
-        assert session.state == {"n": first - 1}
-        assert saved <= first <= saved + 1
-        assert not list(tmp_path.glob("*.tmp"))
-    assert temps > 0, "no writer was killed in the middle of a save"
 
 
 def test_no_append_of_four_processes_with_eight_threads_is_lost(tmp_path: Path) -> None:
@@ -85,19 +46,6 @@ def test_no_append_of_four_processes_with_eight_threads_is_lost(tmp_path: Path) 
 def _append(repository: JsonFileRepository, writer: str) -> None:
     for number in range(10):
         change(repository, entries=messages(f"{writer}.{number}"))
-
-
-def test_a_killed_holder_frees_the_lock(tmp_path: Path) -> None:
-    with JsonFileRepository(tmp_path) as repository:
-        create(repository)
-        holder = forked(lambda: _hold(repository))
-        _wait_for((tmp_path / "held").exists)
-        began = threading.Timer(0.05, kill, [holder])
-        began.start()
-        start = time.monotonic()
-        change(repository, entries=messages("a"))
-        assert 0.04 < time.monotonic() - start < 1
-        began.join()
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_its_killed_parent(tmp_path: Path) -> None:
@@ -152,22 +100,6 @@ def test_a_reader_sees_the_saves_of_another_process(tmp_path: Path) -> None:
         for number in range(10):
             change(writer, entries=messages(str(number)))
             assert ids(load(reader))[-1] == str(number)
-
-
-def test_readers_of_another_process_see_whole_saves(tmp_path: Path) -> None:
-    with JsonFileRepository(tmp_path) as repository:
-        create(repository)
-    reading, writing = os.pipe()
-    writer = forked(lambda: write_until_killed(tmp_path, 0, writing))
-    with JsonFileRepository(tmp_path) as repository:
-        sizes: set[int] = set()
-        while len(sizes) < 100:
-            session = load(repository)
-            assert session.state.get("n", -1) == len(session.entries) - 1
-            sizes.add(len(session.entries))
-    kill(writer)
-    os.close(reading)
-    os.close(writing)
 
 
 def test_a_child_forked_in_the_middle_of_saves_can_save(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from session_store.backends.sql.database_file import building, connected
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import Synchronous, open_sqlite
+from session_store.backends.sql.sqlite import open_sqlite
 from session_store.backends.sql.sqlite_layout import APPLICATION_ID
 from session_store.errors import SettingsError, StoreUnavailableError
 from session_store.testing.given import at, count, create
@@ -32,28 +32,6 @@ def store(path: Path) -> Iterator[SqlRepository]:
 
 
 class TestSettings:
-    @pytest.mark.parametrize(("synchronous", "number"), [("FULL", 2), ("NORMAL", 1)])
-    def test_every_connection_of_the_pool_has_them(
-        self, path: Path, synchronous: Synchronous, number: int
-    ) -> None:
-        expected = {
-            "journal_mode": "wal",
-            "synchronous": number,
-            "foreign_keys": 1,
-            "busy_timeout": 1500,
-            "secure_delete": 1,
-            "journal_size_limit": 16 * 1024 * 1024,
-        }
-        with open_sqlite(path, synchronous=synchronous, pool_size=3, busy_timeout=1.5) as store:
-            assert pragmas(store, expected) == [expected] * 3
-
-    def test_one_that_is_not_taken_over_is_an_error(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("session_store.backends.sql.sqlite._LOG_LIMIT", -9)
-        with pytest.raises(StoreUnavailableError, match="journal_size_limit"):
-            open_sqlite(path)
-
     @pytest.mark.parametrize(
         "options", [{"synchronous": "OFF"}, {"pool_size": 0}, {"busy_timeout": -1}]
     )
@@ -81,16 +59,6 @@ class TestSettings:
             assert count(store) == 0
             other.execute("COMMIT")
             create(store)
-
-
-def pragmas(store: SqlRepository, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Those of three connections of the pool."""
-    with ExitStack() as stack:
-        connections = [stack.enter_context(store._runner.pool.connection()) for _ in range(3)]
-        return [
-            {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
-            for connection in connections
-        ]
 
 
 class TestFiles:

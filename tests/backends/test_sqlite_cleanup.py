@@ -20,7 +20,6 @@ from session_store.testing.given import (
     at,
     change,
     create,
-    messages,
 )
 
 SECRET = "a word that nobody may read"
@@ -98,14 +97,6 @@ class TestCleanup:
         with caplog.at_level(logging.WARNING):
             assert store.remove_expired(EXPIRING, 10) == 1
         assert "log" in caplog.text
-
-    def test_the_log_stays_small(self, store: SqlRepository, path: Path) -> None:
-        create(store)
-        for n in range(400):
-            change(store, entries=messages(f"{n}"), state={"text": "x" * 20_000})
-        assert path.with_name("sessions.db-wal").stat().st_size < 6_000_000
-        store.remove_expired(BEGINNING, 10)
-        assert path.with_name("sessions.db-wal").stat().st_size == 0
 
 
 def contents(path: Path) -> bytes:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
-# Alembic and the models, here once and not in each of the 80 children that make a store.
-import alembic.command  # noqa: F401
 import pytest
 
-import session_store.backends.sql.tables  # noqa: F401
 from session_store.backends.sql.database_file import connected
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite import open_sqlite
-from session_store.errors import (
-    SessionExistsError,
-    StaleSessionError,
-    StoreUnavailableError,
-)
+from session_store.errors import StoreUnavailableError
 from session_store.testing.given import (
     change,
     count,
@@ -42,20 +35,6 @@ def path(tmp_path: Path) -> Path:
 
 
 class TestProcesses:
-    def test_many_open_a_new_store_at_once(self, tmp_path: Path) -> None:
-        for n in range(10):
-            path = tmp_path / str(n) / "sessions.db"
-
-            def work(path: Path = path) -> None:
-                with open_sqlite(path) as store:
-                    change_or_create(store, f"{os.getpid()}")
-
-            children = [forked(work) for _ in range(8)]
-            assert [exit_code(child) for child in children] == [0] * 8
-            with open_sqlite(path) as store:
-                assert set(ids(load(store))) == set(map(str, children))
-            assert os.listdir(path.parent) == [path.name]
-
     def test_appends_of_processes_and_threads_are_all_there(self, path: Path) -> None:
         with open_sqlite(path) as store:
             create(store)
@@ -85,22 +64,6 @@ class TestProcesses:
                 mine = [name for name in ids(stored) if name.startswith(f"{child}-{thread} ")]
                 assert mine == [f"{child}-{thread} {n}" for n in range(25)]
 
-    def test_changes_of_processes_are_never_lost(self, path: Path) -> None:
-        """Each reads the version, and writes only if nobody else has."""
-        with open_sqlite(path) as store:
-            create(store, state={"n": 0})
-
-        def work() -> None:
-            with open_sqlite(path) as store:
-                for _ in range(50):
-                    while not incremented(store):
-                        pass
-
-        children = [forked(work) for _ in range(4)]
-        assert [exit_code(child) for child in children] == [0] * 4
-        with open_sqlite(path) as store:
-            assert load(store).state == {"n": 200}
-
     def test_a_killed_writer_loses_nothing_acknowledged(self, path: Path) -> None:
         with open_sqlite(path) as store:
             create(store)
@@ -120,21 +83,6 @@ class TestProcesses:
             acknowledged = stored.last_seq
         with closing(connected(path, 1)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-
-
-def change_or_create(store: SqlRepository, name: str) -> None:
-    with suppress(SessionExistsError):
-        create(store)
-    change(store, entries=messages(name))
-
-
-def incremented(store: SqlRepository) -> bool:
-    session = load(store)
-    try:
-        change(store, state={"n": session.state["n"] + 1}, expected_version=session.version)
-    except StaleSessionError:
-        return False
-    return True
 
 
 def writer(path: Path, last: int) -> tuple[int, int]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Engine, event
 
 from session_store.backends.sql import schema
 from session_store.backends.sql.names import Names
+from tests.backends.processes import exit_code, forked
 
 ROOT = Path(__file__).parents[2]
 PLAIN = Names()
+KILLED = 9
 
 CATALOG = {
     "relations": """
@@ -60,6 +66,43 @@ def upgrade(url: str, revision: str = "head", **said: Any) -> None:
 
 def downgrade(url: str, revision: str, **said: Any) -> None:
     command.downgrade(config(url, **said), revision)
+
+
+@contextmanager
+def before_statement(number: int, act: Callable[[str], str]) -> Iterator[list[str]]:
+    """Let ``act`` say what is sent in place of one statement of SQLAlchemy; COMMIT is one, too."""
+    sent: list[str] = []
+
+    def at(statement: str) -> str:
+        sent.append(statement)
+        return act(statement) if len(sent) == number else statement
+
+    def execute(_: Any, __: Any, statement: str, values: Any, *___: Any) -> tuple[str, Any]:
+        changed = at(statement)
+        return changed, values if changed == statement else ()
+
+    def commit(_: Any) -> None:
+        at("COMMIT")
+
+    event.listen(Engine, "before_cursor_execute", execute, retval=True)
+    event.listen(Engine, "commit", commit)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", execute)
+        event.remove(Engine, "commit", commit)
+
+
+def killed_at(number: int, url: str) -> bool:
+    """Whether the process was killed before its upgrade was done."""
+
+    def work() -> None:
+        with before_statement(number, lambda _: os._exit(KILLED)):
+            upgrade(url)
+
+    code = exit_code(forked(work))
+    assert code in (0, KILLED)
+    return code == KILLED
 
 
 MADE_UP = "9999"

@@ -3,60 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, event
 
 from session_store.backends.sql import schema
 from session_store.backends.sql.sqlite import open_sqlite
 from session_store.errors import SessionStoreError
-from tests.backends.processes import exit_code, forked
-from tests.migrations.support import revision_in, upgrade
+from tests.migrations.support import before_statement, killed_at, revision_in, upgrade
 from tests.migrations.test_sqlite_revisions import definitions, revision_of
-
-KILLED = 9
-
-
-@contextmanager
-def before_statement(number: int, act: Callable[[str], str]) -> Iterator[list[str]]:
-    """Let ``act`` say what is sent in place of one statement of SQLAlchemy; COMMIT is one, too."""
-    sent: list[str] = []
-
-    def at(statement: str) -> str:
-        sent.append(statement)
-        return act(statement) if len(sent) == number else statement
-
-    def execute(_: Any, __: Any, statement: str, values: Any, *___: Any) -> tuple[str, Any]:
-        changed = at(statement)
-        return changed, values if changed == statement else ()
-
-    def commit(_: Any) -> None:
-        at("COMMIT")
-
-    event.listen(Engine, "before_cursor_execute", execute, retval=True)
-    event.listen(Engine, "commit", commit)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", execute)
-        event.remove(Engine, "commit", commit)
-
-
-def killed_at(number: int, url: str) -> bool:
-    """Whether the process was killed before its upgrade was done."""
-
-    def work() -> None:
-        with before_statement(number, lambda _: os._exit(KILLED)):
-            upgrade(url)
-
-    code = exit_code(forked(work))
-    assert code in (0, KILLED)
-    return code == KILLED
 
 
 def failed_at(number: int, url: str) -> bool:
@@ -96,11 +53,11 @@ def test_on_postgresql(postgres_url: str, interrupted_at: Callable[[int, str], b
     assert list(swept) == [None, *schema.REVISIONS[: len(swept) - 1]]
 
 
-@pytest.mark.parametrize("interrupted_at", [killed_at, failed_at])
-def test_on_sqlite(tmp_path: Path, interrupted_at: Callable[[int, str], bool]) -> None:
+def test_on_sqlite(tmp_path: Path) -> None:
+    """Killed at any statement: see ``tests/faults``."""
     path = tmp_path / "sessions.db"
     statements = 0
-    while interrupted_at(statements + 1, f"sqlite:///{path}"):
+    while failed_at(statements + 1, f"sqlite:///{path}"):
         statements += 1
         assert not path.exists()
     assert statements > 10

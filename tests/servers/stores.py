@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,6 +38,14 @@ class PostgresStore:
                 connection.execute("DELETE FROM sessions")
                 connection.execute("DELETE FROM shared_states")
             self._directory = directory
+
+    def settle(self) -> None:
+        """Wait until the server has ended what processes that were killed had asked for."""
+        query = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND pid <> pg_backend_pid() AND state NOT IN ('idle', 'idle in transaction')"""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            while connection.execute(query).fetchone() != (0,):
+                time.sleep(0.001)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import Final
 from session_store.errors import (
     CorruptStoreError,
     DiskFullError,
-    DurabilityUnknownError,
     NotWritableError,
+    OutcomeUnknownError,
     SchemaError,
     SessionStoreError,
     StoreUnavailableError,
@@ -70,7 +70,7 @@ def translated(
             f"{path} was busy for {waited:g} s: another process holds the write lock; try again"
         )
     if code == sqlite3.SQLITE_IOERR and committing:
-        return DurabilityUnknownError(
+        return OutcomeUnknownError(
             f"{path} did not confirm the write ({name}): load the session to see whether it is "
             "there, or repeat it under the same entry_id; check the disk"
         )

@@ -1,0 +1,1 @@
+"""The checks, by what they break. Each module declares some."""
