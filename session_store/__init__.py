@@ -6,7 +6,8 @@
         service.create_session(user_id="ada", session_id="s1")
         service.append("s1", {"role": "user", "text": "Hello"})
 
-``import session_store`` loads no database library: a back end is imported when it is opened.
+``import session_store`` loads nothing but the errors: a name is imported when it is first used, a
+back end when it is opened.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from session_store.backends import open_repository
 from session_store.errors import (
     AmbiguousSessionError,
     CheckpointNotFoundError,
     ConflictError,
     CorruptStoreError,
+    DiskFullError,
     DurabilityUnknownError,
     IllegalTransitionError,
     InvalidValueError,
+    NotWritableError,
     OutcomeUnknownError,
     SchemaError,
     SessionExistsError,
@@ -30,30 +32,34 @@ from session_store.errors import (
     SessionStoreError,
     SettingsError,
     StaleSessionError,
+    StoreClosedError,
     StoreUnavailableError,
-)
-from session_store.queries import Page, Query, Window
-from session_store.repository import Moment, SessionRepository
-from session_store.service import (
-    InMemorySessionService,
-    PersistentSessionService,
-    SessionService,
-)
-from session_store.session import (
-    REMOVED,
-    Applied,
-    Changes,
-    Entry,
-    NewEntry,
-    Session,
-    SessionHead,
-    SessionKey,
-    Status,
+    StoreUnreachableError,
+    TooLargeError,
 )
 
 if TYPE_CHECKING:
     from session_store.aio import AsyncSessionService
+    from session_store.backends import open_repository
     from session_store.factory import create_session_service
+    from session_store.queries import Page, Query, Window
+    from session_store.repository import Moment, SessionRepository
+    from session_store.service import (
+        InMemorySessionService,
+        PersistentSessionService,
+        SessionService,
+    )
+    from session_store.session import (
+        REMOVED,
+        Applied,
+        Changes,
+        Entry,
+        NewEntry,
+        Session,
+        SessionHead,
+        SessionKey,
+        Status,
+    )
     from session_store.settings import Settings
 
 __version__ = "0.1.0"
@@ -67,6 +73,7 @@ __all__ = [
     "CheckpointNotFoundError",
     "ConflictError",
     "CorruptStoreError",
+    "DiskFullError",
     "DurabilityUnknownError",
     "Entry",
     "IllegalTransitionError",
@@ -74,6 +81,7 @@ __all__ = [
     "InvalidValueError",
     "Moment",
     "NewEntry",
+    "NotWritableError",
     "OutcomeUnknownError",
     "Page",
     "PersistentSessionService",
@@ -91,7 +99,10 @@ __all__ = [
     "SettingsError",
     "StaleSessionError",
     "Status",
+    "StoreClosedError",
     "StoreUnavailableError",
+    "StoreUnreachableError",
+    "TooLargeError",
     "Window",
     "create_session_service",
     "open_repository",
@@ -99,13 +110,33 @@ __all__ = [
 
 _LAZY = {
     "AsyncSessionService": "session_store.aio",
-    "Settings": "session_store.settings",
+    "open_repository": "session_store.backends",
     "create_session_service": "session_store.factory",
+    "Page": "session_store.queries",
+    "Query": "session_store.queries",
+    "Window": "session_store.queries",
+    "Moment": "session_store.repository",
+    "SessionRepository": "session_store.repository",
+    "InMemorySessionService": "session_store.service",
+    "PersistentSessionService": "session_store.service",
+    "SessionService": "session_store.service",
+    "Applied": "session_store.session",
+    "Changes": "session_store.session",
+    "Entry": "session_store.session",
+    "NewEntry": "session_store.session",
+    "REMOVED": "session_store.session",
+    "Session": "session_store.session",
+    "SessionHead": "session_store.session",
+    "SessionKey": "session_store.session",
+    "Status": "session_store.session",
+    "Settings": "session_store.settings",
 }
-"""Names whose modules import more than a synchronous service needs (anyio, python-dotenv)."""
+"""Names whose modules import what ``session-store --help`` does without: most of its time would be
+pydantic's. Each is imported when it is first used, and stays."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return value

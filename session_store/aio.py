@@ -60,6 +60,7 @@ class AsyncSessionService:
     update_state = _in_thread(SessionService.update_state)
     update_agent_state = _in_thread(SessionService.update_agent_state)
     update_session_metadata = _in_thread(SessionService.update_session_metadata)
+    update_session = _in_thread(SessionService.update_session)
     touch_session = _in_thread(SessionService.touch_session)
     create_checkpoint = _in_thread(SessionService.create_checkpoint)
     pause_session = _in_thread(SessionService.pause_session)
@@ -70,8 +71,10 @@ class AsyncSessionService:
     fork_session = _in_thread(SessionService.fork_session)
     delete_session = _in_thread(SessionService.delete_session)
     cleanup_expired_sessions = _in_thread(SessionService.cleanup_expired_sessions)
+    count_expired_sessions = _in_thread(SessionService.count_expired_sessions)
     force_save = _in_thread(SessionService.force_save)
     discard_unsaved = _in_thread(SessionService.discard_unsaved)
+    check = _in_thread(SessionService.check)
     get_storage_stats = _in_thread(SessionService.get_storage_stats)
     close = _in_thread(SessionService.close)
 

@@ -27,6 +27,7 @@ class Cleaner:
         self._interval = interval.total_seconds()
         self._stopping = threading.Event()
         self.runs = self.removed = self.failures = 0
+        self.is_failing = False
         self._thread = threading.Thread(target=self._loop, name="session-cleaner", daemon=True)
         self._thread.start()
 
@@ -50,11 +51,13 @@ class Cleaner:
             removed = self._sweep(self._stopping.is_set)
         except Exception:  # noqa: BLE001 - whatever it is, the next run comes
             self.failures += 1
+            self.is_failing = True
             _log.exception(
                 "cleanup failed, %d times in all; the next run tries again", self.failures
             )
             return
         self.runs += 1
+        self.is_failing = False
         self.removed += removed
         _log.info(
             "cleanup removed %d expired sessions in %.3f s; %d in %d runs",

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json, to_json
 
-from session_store.errors import CorruptStoreError, InvalidValueError
+from session_store.errors import CorruptStoreError, InvalidValueError, TooLargeError
 
 MAX_DEPTH: Final = 100
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
@@ -136,22 +136,22 @@ def _encode(value: Any, path: str, depth: int, limit: int) -> str:
     try:
         _check(value, depth, _Budget(limit))
     except _RefusedError as refused:
-        raise InvalidValueError(path + refused.path, refused.problem) from None
+        raise refused.kind(path + refused.path, refused.problem) from None
     return _sized(value, path, limit)
 
 
 def _sized(value: Any, path: str, limit: int) -> str:
     data = to_json(value)
     if len(data) > limit:
-        raise InvalidValueError(path, f"has {len(data):,} bytes of JSON; the limit is {limit:,}")
+        raise TooLargeError(path, f"has {len(data):,} bytes of JSON; the limit is {limit:,}")
     return data.decode()
 
 
 class _RefusedError(Exception):
     """What is wrong; every level of the value that it leaves adds its step to the path."""
 
-    def __init__(self, problem: str) -> None:
-        self.problem, self.path = problem, ""
+    def __init__(self, problem: str, kind: type[InvalidValueError] = InvalidValueError) -> None:
+        self.problem, self.kind, self.path = problem, kind, ""
 
     def within(self, step: str) -> _RefusedError:
         self.path = step + self.path
@@ -173,7 +173,8 @@ class _Budget:
     def spend(self, size: int) -> None:
         self.left -= size
         if self.left < 0:
-            raise _RefusedError(f"goes beyond the limit of {self.limit:,} bytes of JSON")
+            problem = f"goes beyond the limit of {self.limit:,} bytes of JSON"
+            raise _RefusedError(problem, TooLargeError)
 
 
 def _check(value: Any, depth: int, budget: _Budget) -> None:

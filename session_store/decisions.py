@@ -20,8 +20,17 @@ from session_store.errors import (
     SessionNotFoundError,
     StaleSessionError,
 )
-from session_store.operations import Apply, Create, Delete, Edit, EncodedEntry, Operation
-from session_store.records import EntryRecord, SessionRecord, to_applied
+from session_store.operations import (
+    Apply,
+    Create,
+    Delete,
+    Edit,
+    EncodedEntry,
+    Operation,
+    Put,
+    Share,
+)
+from session_store.records import EntryRecord, SessionRecord, Stamp, to_applied
 from session_store.session import (
     CHECKPOINT,
     REMOVED,
@@ -53,6 +62,8 @@ class Decision(NamedTuple):
 
 def shared_scopes(operation: Operation) -> tuple[SharedScope, ...]:
     """The shared documents that ``operation`` changes, in the order in which to lock them."""
+    if isinstance(operation, Share):
+        return ((operation.app_name, operation.user_id),)
     if not isinstance(operation, Apply):
         return ()
     app, user = (operation.key.app_name, ""), (operation.key.app_name, operation.key.user_id)
@@ -75,7 +86,12 @@ def decide(
         case Create():
             return _created(operation, exists=alive)
         case Delete():
-            return _deleted(current, alive)
+            return _deleted(operation, current, alive)
+        case Put():
+            return _put(operation, current)
+        case Share():
+            scope = operation.app_name, operation.user_id
+            return Decision(None, shared={scope: operation.document})
         case Apply():
             if current is None or not alive:
                 raise SessionNotFoundError(operation.key)
@@ -96,10 +112,27 @@ def _created(operation: Create, *, exists: bool) -> Decision:
     return Decision(answer, operation.record, keep=0, entries=operation.entries)
 
 
-def _deleted(current: SessionRecord | None, alive: bool) -> Decision:
+def _deleted(operation: Delete, current: SessionRecord | None, alive: bool) -> Decision:
     if current is None:
         return Decision(None, writes=False)
+    if alive:
+        _refuse_stale(operation, current)
+        if operation.expected not in (None, Stamp.of(current)):
+            raise _is_another(operation.expected, current)
     return Decision(_answer(current) if alive else None)
+
+
+def _put(operation: Put, current: SessionRecord | None) -> Decision:
+    """Its answer names no entries: a history of 100,000 would be in memory once more."""
+    if current and operation.replaces is None:
+        raise SessionExistsError(operation.key)
+    if current and Stamp.of(current) != operation.replaces:
+        raise _is_another(operation.replaces, current)
+    return Decision(_answer(operation.record), operation.record, 0, operation.entries)
+
+
+def _is_another(expected: Stamp | None, current: SessionRecord) -> StaleSessionError:
+    return StaleSessionError(current.key, expected.version if expected else 0, current.version)
 
 
 def _applied(
@@ -112,9 +145,13 @@ def _applied(
     _refuse_conflicts(operation, stored)
     if operation.entry_ids and stored.keys() >= set(operation.entry_ids):
         return Decision(_repeated(operation, current, stored), writes=False)
+    _refuse_stale(operation, current)
+    return _changed(operation, current, stored, shared)
+
+
+def _refuse_stale(operation: Apply | Delete, current: SessionRecord) -> None:
     if operation.expected_version not in (None, current.version):
         raise StaleSessionError(operation.key, operation.expected_version or 0, current.version)
-    return _changed(operation, current, stored, shared)
 
 
 def _refuse_conflicts(operation: Apply, stored: Mapping[str, EntryRecord]) -> None:

@@ -106,12 +106,32 @@ class InvalidValueError(SessionStoreError, ValueError):
         self.path, self.problem = path, problem
 
 
+class TooLargeError(InvalidValueError):
+    """A value, or a call, beyond a limit of size; refused before anything was written."""
+
+
 class SettingsError(SessionStoreError, ValueError):
     """A setting, URL or path that can't be used; the message lists what can."""
 
 
 class StoreUnavailableError(SessionStoreError):
     """The store can't be reached or written now (permissions, full disk, locked, closed)."""
+
+
+class NotWritableError(StoreUnavailableError):
+    """Permissions, a file system mounted read-only, or a standby forbid writing."""
+
+
+class DiskFullError(StoreUnavailableError):
+    """There is no space left, or no quota, for a write."""
+
+
+class StoreUnreachableError(StoreUnavailableError):
+    """The database server gives no answer, or lets nobody in."""
+
+
+class StoreClosedError(StoreUnavailableError):
+    """The repository or its service was closed by this process."""
 
 
 class DurabilityUnknownError(StoreUnavailableError):
@@ -125,6 +145,22 @@ class OutcomeUnknownError(StoreUnavailableError):
 
 class CorruptStoreError(SessionStoreError):
     """What is stored is damaged, foreign or edited; it was left as it is, nothing was returned."""
+
+
+class TransferError(SessionStoreError):
+    """Sessions can't be moved as asked; the message says what is in the way, and of which."""
+
+
+class ExportFormatError(TransferError):
+    """No export that is whole and unchanged; nothing of it was written.
+
+    ``line`` is where it was seen, or 0.
+    """
+
+    def __init__(self, place: str, line: int, problem: str) -> None:
+        where = f"{place}, line {line}" if line else place
+        super().__init__(f"{where}: {problem}")
+        self.line = line
 
 
 class SchemaError(SessionStoreError):

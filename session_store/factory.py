@@ -24,7 +24,7 @@ def create_session_service(settings: Settings | None = None) -> SessionService:
         auto_save=settings.auto_save,
         storage_url=settings.storage_url,
         **_common(settings),
-        **_options(settings),
+        **options_of(settings),
     )
 
 
@@ -41,7 +41,8 @@ def _common(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _options(settings: Settings) -> dict[str, Any]:
+def options_of(settings: Settings) -> dict[str, Any]:
+    """Those for the back end of their storage."""
     match settings.storage.type:
         case "sqlite":
             return {"synchronous": settings.sqlite_synchronous, "pool_size": settings.pool_size}

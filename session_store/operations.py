@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from session_store import codec
-from session_store.errors import InvalidValueError
+from session_store.errors import InvalidValueError, TooLargeError
 from session_store.records import (
+    EntryFields,
     EntryRecord,
     SessionRecord,
+    Stamp,
+    checked_entry,
     checked_key,
     to_entry_record,
+    to_head,
     to_record,
 )
 from session_store.session import (
@@ -47,7 +51,7 @@ class Moment(NamedTuple):
     idle_cutoff: datetime | None = None
     age_cutoff: datetime | None = None
 
-    def is_expired(self, record: SessionRecord) -> bool:
+    def is_expired(self, record: SessionRecord | Stamp) -> bool:
         return (
             (self.idle_cutoff is not None and record.updated_at < self.idle_cutoff)
             or (self.age_cutoff is not None and record.created_at < self.age_cutoff)
@@ -148,27 +152,85 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a session and its history; nothing to do when it is not there."""
+    """Remove a session and its history; nothing to do when it is not there.
+
+    It stays where it is not at ``expected_version``, or not in the state ``expected``, which tells
+    it from another one of its key too.
+    """
 
     key: SessionKey
     at: Moment
+    expected_version: int | None = None
+    expected: Stamp | None = None
 
 
-Operation: TypeAlias = Create | Apply | Delete
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store a session of another store as it stands there, expired or not.
+
+    It may take the place of one in the state ``replaces``; of another one never.
+    """
+
+    record: SessionRecord
+    entries: tuple[EntryRecord, ...]
+    at: Moment
+    replaces: Stamp | None = None
+
+    @property
+    def key(self) -> SessionKey:
+        return self.record.key
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Let ``document`` be the shared document of an app, or with ``user_id`` of a user in it."""
+
+    app_name: str
+    user_id: str
+    document: str
+    at: Moment
+
+    @property
+    def key(self) -> SessionKey:
+        """Of no session: an id has one byte or more."""
+        return SessionKey(self.app_name, self.user_id, "")
+
+
+Operation: TypeAlias = Create | Apply | Delete | Put | Share
 
 
 def checked_create(session: Session, at: Moment) -> Create:
     """``InvalidValueError`` when a value is refused or the entries are not 1, 2, 3…"""
     record = to_record(session)
     entries = tuple(map(to_entry_record, session.entries))
+    _check_history(record, entries)
+    return Create(record, entries, at)
+
+
+def _check_history(record: SessionRecord, entries: Sequence[EntryRecord]) -> None:
     seqs, versions = [entry.seq for entry in entries], [entry.version for entry in entries]
-    if seqs != list(range(1, len(seqs) + 1)) or session.last_seq != len(seqs):
+    if seqs != list(range(1, len(seqs) + 1)) or record.last_seq != len(seqs):
         raise InvalidValueError("entries", "must have the seqs 1, 2, 3… up to last_seq")
     if len({entry.entry_id for entry in entries}) != len(entries):
         raise InvalidValueError("entries", "must have different entry_ids")
     if not all(1 <= v <= record.version < 2**62 for v in (record.version, *versions)):
         raise InvalidValueError("version", "must be 1 or more, an entry's at most its session's")
-    return Create(record, entries, at)
+
+
+def checked_put(
+    record: SessionRecord,
+    entries: Iterable[EntryFields],
+    at: Moment,
+    replaces: Stamp | None = None,
+) -> Put:
+    """Of records from anywhere: what they say in the codec's own texts.
+
+    ``InvalidValueError`` or ``CorruptStoreError`` when no back end would have stored it.
+    """
+    head = to_record(to_head(record))
+    history = tuple(map(checked_entry, entries))
+    _check_history(head, history)
+    return Put(head, history, at, replaces)
 
 
 def checked_apply(
@@ -211,6 +273,11 @@ def _restore(restored: Restored) -> EncodedRestore:
     )
 
 
+def checked_delete(key: SessionKey, at: Moment, expected_version: int | None) -> Delete:
+    """``InvalidValueError`` when the key or the version can't be one."""
+    return Delete(checked_key(key), at, _integer(expected_version, "expected_version"))
+
+
 def _integer(value: int | None, path: str) -> int | None:
     if value is not None and type(value) is not int:
         raise InvalidValueError(path, f"must be an integer, not {type(value).__name__}")
@@ -244,7 +311,7 @@ def _agent_edits(patches: Mapping[str, Patch]) -> tuple[tuple[str, Edit], ...]:
 def _entries(entries: Iterable[NewEntry]) -> tuple[EncodedEntry, ...]:
     encoded = tuple(_entry(entry, f"entries[{n}]") for n, entry in enumerate(entries))
     if len(encoded) > MAX_ENTRIES_PER_CALL:
-        raise InvalidValueError(
+        raise TooLargeError(
             "entries", f"are {len(encoded):,}; append at most {MAX_ENTRIES_PER_CALL:,} in one call"
         )
     return encoded

@@ -6,13 +6,14 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from session_store import codec
 from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.operations import Moment
-from session_store.records import EntryRecord, SessionRecord
-from session_store.session import SessionHead, Status, Value
+from session_store.records import EntryRecord, SessionRecord, Stamp
+from session_store.session import SessionHead, SessionKey, Status, Value
 
 MAX_PAGE: Final = 1000
 
@@ -156,6 +157,26 @@ def selected(
     if limit is None:
         return sorted(found, key=order, reverse=True)
     return heapq.nlargest(limit, found, key=order)
+
+
+def scan_order(key: SessionKey) -> tuple[str, str, str]:
+    """The order of a scan, byte by byte of UTF-8: the sessions of one id lie together."""
+    return key.app_name, key.session_id, key.user_id
+
+
+def scanned(records: Iterable[SessionRecord], after: SessionKey | None, limit: int) -> list[Stamp]:
+    """The stamps of up to ``limit`` of ``records``, after a key; for those that look at all."""
+    start = after and scan_order(after)
+    rest = (one for one in records if start is None or scan_order(one.key) > start)
+    return [Stamp.of(one) for one in heapq.nsmallest(limit, rest, lambda r: scan_order(r.key))]
+
+
+def scanned_shared(
+    shared: Mapping[tuple[str, str], str], after: tuple[str, str] | None, limit: int
+) -> list[tuple[tuple[str, str], str]]:
+    """The same of shared documents, in the order of their scopes."""
+    rest = (one for one in shared.items() if after is None or one[0] > after)
+    return heapq.nsmallest(limit, rest, itemgetter(0))
 
 
 def has_labels(metadata: str, labels: Iterable[tuple[str, Scalar]]) -> bool:

@@ -7,10 +7,10 @@ never looks inside.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from itertools import product
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,7 @@ from session_store import codec
 from session_store.errors import CorruptStoreError
 from session_store.session import (
     Applied,
+    Documents,
     Entry,
     Session,
     SessionHead,
@@ -49,6 +50,29 @@ class SessionRecord(NamedTuple):
         return SessionKey(self.app_name, self.user_id, self.session_id)
 
 
+class Stamp(NamedTuple):
+    """Tells one state of a stored session from any other, and whether it is expired, without its
+    content."""
+
+    key: SessionKey
+    version: int
+    last_seq: int
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, record: SessionRecord) -> Stamp:
+        return cls(
+            record.key,
+            record.version,
+            record.last_seq,
+            record.created_at,
+            record.updated_at,
+            record.expires_at,
+        )
+
+
 class EntryRecord(NamedTuple):
     """One entry; the meaning of each field is ``Entry``'s."""
 
@@ -60,41 +84,49 @@ class EntryRecord(NamedTuple):
     version: int
 
 
-def to_entries(records: Sequence[EntryRecord]) -> tuple[Entry, ...]:
+EntryFields: TypeAlias = tuple[int, str, str, str, datetime, int]
+"""What an ``EntryRecord`` holds, in its order. Of a long history, to make a plain tuple each takes
+half as long."""
+
+
+def to_entries(records: Iterable[EntryFields]) -> tuple[Entry, ...]:
     """All of them, in one loop: to call a function for each takes a sixth more of a load's time."""
     entries, names, new, parsed = [], _ALL_FIELDS[Entry], object.__new__, codec.parsed
-    with suppress(ValueError):
-        for seq, entry_id, kind, text, created_at, version in records:
-            if not (
-                type(seq) is type(version) is int
-                and type(entry_id) is type(kind) is str
-                and type(created_at) is datetime
-            ):
-                break
-            entry = new(Entry)
-            fields = {
-                "seq": seq,
-                "entry_id": entry_id,
-                "kind": kind,
-                "payload": parsed(text),
-                "created_at": created_at,
-                "version": version,
-            }
-            _set_fields(entry, fields)
-            _set_fields_set(entry, names)
-            _set_extra(entry, None)
-            _set_private(entry, None)
-            entries.append(entry)
-        else:
-            return tuple(entries)
-    return tuple([_checked_entry(record) for record in records])
+    for record in records:
+        seq, entry_id, kind, text, created_at, version = record
+        if not (
+            type(seq) is type(version) is int
+            and type(entry_id) is type(kind) is str
+            and type(created_at) is datetime
+        ):
+            entries.append(_checked_entry(record))
+            continue
+        try:
+            payload = parsed(text)
+        except ValueError:
+            payload = codec.decode(text, f"entry {seq}")  # which says what is wrong
+        entry = new(Entry)
+        fields = {
+            "seq": seq,
+            "entry_id": entry_id,
+            "kind": kind,
+            "payload": payload,
+            "created_at": created_at,
+            "version": version,
+        }
+        _set_fields(entry, fields)
+        _set_fields_set(entry, names)
+        _set_extra(entry, None)
+        _set_private(entry, None)
+        entries.append(entry)
+    return tuple(entries)
 
 
 def to_head(record: SessionRecord) -> SessionHead:
     return _head(SessionHead, record, {})
 
 
-def to_session(record: SessionRecord, entries: Sequence[EntryRecord]) -> Session:
+def to_session(record: SessionRecord, entries: Iterable[EntryFields]) -> Session:
     return _head(Session, record, {"entries": to_entries(entries)})
 
 
@@ -112,7 +144,7 @@ def to_applied(
         "updated_at": updated_at,
         "entries": to_entries(entries),
     }
-    return _built(Applied, fields)
+    return built(Applied, fields)
 
 
 def to_record(session: SessionHead) -> SessionRecord:
@@ -145,15 +177,32 @@ def to_entry_record(entry: Entry) -> EntryRecord:
     )
 
 
+def checked_entry(record: EntryFields) -> EntryRecord:
+    """The record of an entry from anywhere, like ``to_entry_record`` of its value, which is half
+    of the way there."""
+    seq, entry_id, kind, payload, created_at, version = record
+    if type(seq) is not int or type(version) is not int:
+        raise CorruptStoreError(f"entry {seq!r} has a seq or version that is no integer")
+    place = f"entries[{seq}]"
+    return EntryRecord(
+        seq,
+        codec.identifier(entry_id, place),
+        codec.identifier(kind, place, codec.MAX_KIND_BYTES),
+        codec.encode(codec.decode(payload, place), place),
+        codec.utc(created_at, place),
+        version,
+    )
+
+
 _KEY = SessionKey._fields
 _STATUSES = {status.value: status for status in Status}
-_HEAD_TYPES = (dict, dict, dict, str, str, str, Status, int, int, datetime, datetime)
-_TIME_OR_NONE = frozenset({datetime, type(None)})
+_ALWAYS = (dict, dict, dict, str, str, str, Status, int, int, datetime, datetime)
+_HEAD_TYPES = {(*_ALWAYS, *ends) for ends in product((datetime, type(None)), repeat=2)}
 
 _Model = TypeVar("_Model", bound=Value)
 _Head = TypeVar("_Head", bound=SessionHead)
 _ALL_FIELDS: dict[type[Value], set[str]] = {
-    model: set(model.model_fields) for model in (Entry, SessionHead, Session, Applied)
+    model: set(model.model_fields) for model in (Documents, Entry, SessionHead, Session, Applied)
 }
 _set_fields, _set_fields_set, _set_extra, _set_private = (
     inspect.getattr_static(BaseModel, name).__set__ for name in BaseModel.__slots__
@@ -169,15 +218,15 @@ def _head(model: type[_Head], record: SessionRecord, more: dict[str, Any]) -> _H
     fields = _head_fields(record) | more
     if not _is_right(fields):
         return _checked(model, record.key, fields)
-    return _built(model, fields)
+    return built(model, fields)
 
 
 def _head_fields(record: SessionRecord) -> dict[str, Any]:
     try:
         return {
-            "state": codec.decode(record.state, "state"),
-            "agent_states": codec.decode(record.agent_states, "agent_states"),
-            "metadata": codec.decode(record.metadata, "metadata"),
+            "state": codec.parsed(record.state),
+            "agent_states": codec.parsed(record.agent_states),
+            "metadata": codec.parsed(record.metadata),
             "app_name": record.app_name,
             "user_id": record.user_id,
             "session_id": record.session_id,
@@ -189,22 +238,26 @@ def _head_fields(record: SessionRecord) -> dict[str, Any]:
             "completed_at": record.completed_at,
             "expires_at": record.expires_at,
         }
-    except CorruptStoreError as error:
-        raise CorruptStoreError(f"session {record.key}: {error}") from None
+    except ValueError:
+        _check_documents(record)
+        raise
+
+
+def _check_documents(record: SessionRecord) -> None:
+    """``CorruptStoreError`` says which one is no JSON."""
+    for name in Documents.model_fields:
+        codec.decode(getattr(record, name), f"session {record.key}: {name}")
 
 
 def _is_right(fields: dict[str, Any]) -> bool:
     """Whether there is no need to look closer."""
     kinds = tuple(map(type, fields.values()))
-    return (
-        kinds[:11] == _HEAD_TYPES
-        and _TIME_OR_NONE.issuperset(kinds[11:13])
-        and {dict}.issuperset(map(type, fields["agent_states"].values()))
-    )
+    agents = fields["agent_states"]
+    return kinds[:13] in _HEAD_TYPES and (not agents or {*map(type, agents.values())} == {dict})
 
 
-def _built(model: type[_Model], fields: dict[str, Any]) -> _Model:
-    """Of all fields, in their order, what pydantic makes once it has checked them.
+def built(model: type[_Model], fields: dict[str, Any]) -> _Model:
+    """Of all fields, in their order, what pydantic makes once it has checked them: nothing is.
 
     ``to_entries``, which decodes and looks at types too, takes as long as pydantic's check alone,
     and ``model_construct`` 2.7 times as long (``benchmarks/values.py``).
@@ -217,10 +270,10 @@ def _built(model: type[_Model], fields: dict[str, Any]) -> _Model:
     return value
 
 
-def _checked_entry(record: EntryRecord) -> Entry:
-    place = f"entry {record.seq}"
-    fields = record._asdict() | {"payload": codec.decode(record.payload, place)}
-    return _checked(Entry, place, fields)
+def _checked_entry(record: EntryFields) -> Entry:
+    fields = EntryRecord(*record)._asdict()
+    place = f"entry {fields['seq']}"
+    return _checked(Entry, place, fields | {"payload": codec.decode(fields["payload"], place)})
 
 
 def _checked(model: type[_Model], place: object, fields: dict[str, Any]) -> _Model:

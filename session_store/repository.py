@@ -1,8 +1,8 @@
 """The port: what every back end promises. Read this first.
 
 ``SessionRepository`` has two sides. **Callers** use ``create load apply delete list count
-remove_expired stats``; their docstrings are the contract. **Back ends** write the methods under
-*For back ends*, over flat records of text, integers and times; everything that could differ
+remove_expired stats check``; their docstrings are the contract. **Back ends** write the methods
+under *For back ends*, over flat records of text, integers and times; everything that could differ
 between two back ends (checks, encoding, expiry, versions, merging, idempotence, errors) is done
 for them by this class, ``operations`` and ``decisions``. Time comes in as an argument: a back end
 has no clock.
@@ -15,7 +15,8 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
     from session_store.decisions import decide, shared_scopes
     from session_store.errors import StoreUnavailableError
     from session_store.operations import Apply
-    from session_store.repository import SessionRepository, StoreStats, selected
+    from session_store.repository import SessionRepository, StoreStats
+    from session_store.repository import scanned, scanned_shared, selected
 
     class DictRepository(SessionRepository):
         def __init__(self):
@@ -65,9 +66,11 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
                 return self._shared.get(scope, "{}")
 
         def select(self, query, position, limit, at):
+            return selected(self._records(), query, position, limit, at)
+
+        def _records(self):
             with self._transaction():
-                records = [record for record, _ in self._sessions.values()]
-                return selected(records, query, position, limit, at)
+                return [record for record, _ in self._sessions.values()]
 
         def count(self, query, at):
             return len(self.select(query, None, None, at))
@@ -80,8 +83,17 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
                 return len(expired[:limit])
 
         def stats(self, at):
+            return StoreStats.of(self._records(), at)
+
+        def scan(self, after, limit):
+            return scanned(self._records(), after, limit)
+
+        def scan_shared(self, after, limit):
             with self._transaction():
-                return StoreStats.of((record for record, _ in self._sessions.values()), at)
+                return scanned_shared(self._shared, after, limit)
+
+        def check(self):
+            self._records()  # nothing can go wrong in a dictionary that is open
 
         def close(self):
             self._closed = True
@@ -100,13 +112,14 @@ from session_store import codec
 from session_store.decisions import SharedScope
 from session_store.errors import SessionNotFoundError
 from session_store.operations import (
-    Delete,
     Moment,
     Operation,
     checked_apply,
     checked_create,
+    checked_delete,
 )
 from session_store.queries import (
+    HEAD,
     WHOLE,
     Filter,
     Page,
@@ -119,19 +132,32 @@ from session_store.queries import (
     checked_window,
     from_cursor,
     position_of,
+    scanned,
+    scanned_shared,
     selected,
     to_cursor,
 )
 from session_store.records import (
-    EntryRecord,
+    EntryFields,
     SessionRecord,
+    Stamp,
     checked_key,
     to_head,
     to_session,
 )
 from session_store.session import Applied, Changes, Session, SessionKey
 
-__all__ = ["Moment", "Page", "Query", "SessionRepository", "StoreStats", "Window", "selected"]
+__all__ = [
+    "Moment",
+    "Page",
+    "Query",
+    "SessionRepository",
+    "StoreStats",
+    "Window",
+    "scanned",
+    "scanned_shared",
+    "selected",
+]
 
 
 class SessionRepository(ABC):
@@ -177,9 +203,12 @@ class SessionRepository(ABC):
         """
         return _answered(self.commit((checked_apply(key, changes, at, expected_version),)))
 
-    def delete(self, key: SessionKey, at: Moment) -> bool:
-        """Remove a session and its history for good; whether a live one was there."""
-        return self.commit((Delete(checked_key(key), at),))[0] is not None
+    def delete(self, key: SessionKey, at: Moment, expected_version: int | None = None) -> bool:
+        """Remove a session and its history for good; whether a live one was there.
+
+        ``StaleSessionError`` when it is, and ``expected_version`` is given and passed by.
+        """
+        return self.commit((checked_delete(key, at, expected_version),))[0] is not None
 
     def list(self, query: Query, at: Moment) -> Page:
         """One page of the heads of live sessions that match, newest first.
@@ -225,10 +254,11 @@ class SessionRepository(ABC):
     @abstractmethod
     def fetch(
         self, key: SessionKey, window: Window
-    ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+    ) -> tuple[SessionRecord, Sequence[EntryFields]] | None:
         """The record of ``key``, expired or not, with the ``window`` of its history; or ``None``.
 
-        Both are of one moment: a reader never sees half a write.
+        Both are of one moment: a reader never sees half a write. An entry is an ``EntryRecord``, or
+        a plain tuple of what it holds.
         """
 
     @abstractmethod
@@ -256,6 +286,35 @@ class SessionRepository(ABC):
     @abstractmethod
     def stats(self, at: Moment) -> StoreStats:
         """Counts and size, without reading documents or payloads."""
+
+    @abstractmethod
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        """What is stored, expired or not: up to ``limit`` stamps of the sessions after a key.
+
+        In the order of app, session id and user, byte by byte. Fewer than ``limit`` is the end.
+        """
+
+    @abstractmethod
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        """The shared documents, in the same way, in the order of app and user."""
+
+    def fetch_many(
+        self, keys: Sequence[SessionKey], *, with_history: bool = True
+    ) -> dict[SessionKey, tuple[SessionRecord, Sequence[EntryFields]]]:
+        """What ``fetch`` finds of each key, whole or without history. Each session is of one
+        moment. Override it where hundreds at once cost less."""
+        window = WHOLE if with_history else HEAD
+        found = {key: self.fetch(key, window) for key in keys}
+        return {key: stored for key, stored in found.items() if stored}
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise what a write would meet now; return when it would be stored.
+
+        Nothing that is seen changes. It may wait as long as a write would.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -15,8 +15,11 @@ from typing import Any, Final, Self
 
 from session_store.backends import Storage, open_storage, storage_at, storage_of
 from session_store.backends.buffered import BufferedRepository
+from session_store.checkpoints import SessionCheckpoints
 from session_store.cleanup import Cleaner
 from session_store.errors import InvalidValueError, SettingsError
+from session_store.metrics import metered, watch
+from session_store.queries import StoreStats
 from session_store.reader import (
     DEFAULT_EXPIRATION_HOURS,
     Clock,
@@ -27,7 +30,6 @@ from session_store.reader import (
 )
 from session_store.repository import SessionRepository
 from session_store.session import DEFAULT_APP_NAME
-from session_store.writer import SessionWriter
 
 HOURLY: Final = timedelta(hours=1)
 MAX_INTERVAL: Final = timedelta(days=366)
@@ -43,7 +45,7 @@ _SIZE_NAMES: Final = {
 }
 
 
-class SessionService(SessionWriter):
+class SessionService(SessionCheckpoints):
     """Sessions over any repository; the service closes it at its own end.
 
     ``cleanup_interval``: how often expired sessions are removed in a thread of their own, first at
@@ -63,15 +65,18 @@ class SessionService(SessionWriter):
         clock: Clock = utc_now,
     ) -> None:
         check_options(expiration_hours, expiration_policy, cleanup_interval)
+        counted = metered(repository, storage.type)
         super().__init__(
-            repository if auto_save else BufferedRepository(repository),
+            counted if auto_save else BufferedRepository(counted),
             expiration_hours=expiration_hours,
             expiration_policy=expiration_policy,
             clock=clock,
         )
         self.storage = storage
         self.auto_save = auto_save
+        self.is_closed = False
         self._cleaner = Cleaner(self._sweep, cleanup_interval) if cleanup_interval else None
+        watch(self._stats, storage.type)
         atexit.register(self.close)
 
     def cleanup_expired_sessions(self, max_age_hours: float | None = None) -> int:
@@ -79,9 +84,13 @@ class SessionService(SessionWriter):
 
         How many sessions it removed, in batches of 1,000, each its own transaction.
         """
-        if max_age_hours is not None and not (is_number(max_age_hours) and max_age_hours >= 0):
-            raise InvalidValueError("max_age_hours", "must be a number, 0 or more")
+        _check_age(max_age_hours)
         return self._sweep(max_age_hours=max_age_hours)
+
+    def count_expired_sessions(self, max_age_hours: float | None = None) -> int:
+        """How many sessions ``cleanup_expired_sessions`` would remove now."""
+        _check_age(max_age_hours)
+        return self.repository.stats(self._moment(max_age_hours)).expired_sessions
 
     def force_save(self) -> int:
         """Write what ``auto_save=False`` holds back, all or none; how many changes it were.
@@ -108,13 +117,25 @@ class SessionService(SessionWriter):
         key = None if session_id is None else self._key(session_id, user_id, app_name)
         return buffer.discard(key)
 
+    def check(self) -> None:
+        """Raise what a write would meet now: not writable, full, out of reach, another schema…
+
+        Return when it would be stored. Nothing that is seen changes.
+        """
+        self.repository.check()
+
+    @property
+    def is_cleanup_failing(self) -> bool:
+        """Whether the last run of the cleanup thread ended with an error."""
+        return self._cleaner is not None and self._cleaner.is_failing
+
     def get_storage_stats(self) -> dict[str, Any]:
         """Where the sessions lie, how many, how large. Cheap: reads no session.
 
         ``total_sessions`` counts what is stored, with the ``expired_sessions`` that wait for the
         cleanup; ``active_sessions`` are running; ``unsaved_changes`` wait for ``force_save``.
         """
-        stats = self.repository.stats(self._moment())
+        stats = self._stats()
         buffer = self._buffer()
         return {
             "storage_type": self.storage.type,
@@ -137,6 +158,7 @@ class SessionService(SessionWriter):
             self._cleaner.stop()
         self.force_save()
         self.repository.close()
+        self.is_closed = True
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -149,6 +171,9 @@ class SessionService(SessionWriter):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _stats(self) -> StoreStats:
+        return self.repository.stats(self._moment())
 
     def _buffer(self) -> BufferedRepository | None:
         return self.repository if isinstance(self.repository, BufferedRepository) else None
@@ -176,6 +201,11 @@ def check_options(
     check_expiration(expiration_hours, policy)
     if cleanup_interval is not None and not timedelta(0) < cleanup_interval <= MAX_INTERVAL:
         raise SettingsError("cleanup_interval must be more than 0 and at most a year; None: never")
+
+
+def _check_age(max_age_hours: float | None) -> None:
+    if max_age_hours is not None and not (is_number(max_age_hours) and max_age_hours >= 0):
+        raise InvalidValueError("max_age_hours", "must be a number, 0 or more")
 
 
 class InMemorySessionService(SessionService):

@@ -1,45 +1,40 @@
 """The writing half of the service. Every call is one transaction.
 
 A session is named by ``session_id``; where several users of an application hold that id,
-``user_id`` must say whose. Writes take ``expected_version`` where building on an older state would
-be wrong, and answer with ``Applied``: status, version and the appended entries.
+``user_id`` must say whose. Writes take an ``expected_version`` for where building on an older state
+would be wrong, and answer with ``Applied``: status, version and the appended entries.
 All may raise ``SessionNotFoundError``, ``AmbiguousSessionError``, ``InvalidValueError``, and
-``StaleSessionError`` where they take an ``expected_version``.
+``StaleSessionError`` when the ``expected_version`` is passed by.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from session_store import codec
 from session_store.errors import (
-    CheckpointNotFoundError,
-    CorruptStoreError,
     InvalidValueError,
     SessionNotFoundError,
 )
 from session_store.ids import new_id
 from session_store.operations import checked_create
-from session_store.queries import Window
 from session_store.reader import SessionReader
-from session_store.records import to_session
+from session_store.records import built, to_session
 from session_store.session import (
     ARTIFACT,
-    CHECKPOINT,
     DEFAULT_APP_NAME,
     EVENT,
     MESSAGE,
     Applied,
     Changes,
-    Documents,
     Entry,
     NewCheckpoint,
     NewEntry,
     Patch,
     Removed,
-    Restored,
     Session,
     SessionKey,
     Status,
@@ -63,12 +58,12 @@ class SessionWriter(SessionReader):
         expires_at: datetime | None = None,
     ) -> Session:
         """A new session, of a made id if none is given. ``SessionExistsError`` when it is there."""
-        key = SessionKey(app_name, user_id, _made(session_id))
-        documents = Documents.model_construct(
-            state={} if state is None else state,
-            agent_states={},
-            metadata={} if metadata is None else metadata,
-        )
+        key = SessionKey(app_name, user_id, made(session_id))
+        documents = {
+            "state": {} if state is None else state,
+            "agent_states": {},
+            "metadata": {} if metadata is None else metadata,
+        }
         return self._create(key, Status.CREATED, documents, expires_at=expires_at)
 
     def append(
@@ -151,6 +146,27 @@ class SessionWriter(SessionReader):
         changes = Changes(metadata=metadata)
         return self._apply(session_id, user_id, app_name, changes, expected_version)
 
+    def update_session(
+        self,
+        session_id: str,
+        *,
+        state: Patch | None = None,
+        agent_states: Mapping[str, Patch] | None = None,
+        metadata: Patch | None = None,
+        expires_at: datetime | Literal[Removed.REMOVED] | None = None,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
+    ) -> Applied:
+        """Several documents, and the session's own end, in one transaction; others stay."""
+        changes = Changes(
+            state=state or {},
+            agent_states=agent_states or {},
+            metadata=metadata or {},
+            expires_at=expires_at,
+        )
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
+
     def touch_session(
         self,
         session_id: str,
@@ -158,22 +174,11 @@ class SessionWriter(SessionReader):
         expires_at: datetime | Literal[Removed.REMOVED] | None = None,
         user_id: str | None = None,
         app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
     ) -> Applied:
         """Mark the session as used now; give, move or (``REMOVED``) take its own end."""
-        return self._apply(session_id, user_id, app_name, Changes(expires_at=expires_at))
-
-    def create_checkpoint(
-        self,
-        session_id: str,
-        *,
-        checkpoint_id: str | None = None,
-        label: str | None = None,
-        user_id: str | None = None,
-        app_name: str = DEFAULT_APP_NAME,
-    ) -> Applied:
-        """Record status and documents as an entry; its ``entry_id`` is the checkpoint's id."""
-        changes = Changes(checkpoint=_new_checkpoint(checkpoint_id, label))
-        return self._apply(session_id, user_id, app_name, changes)
+        changes = Changes(expires_at=expires_at)
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
 
     def pause_session(
         self,
@@ -183,23 +188,36 @@ class SessionWriter(SessionReader):
         label: str | None = None,
         user_id: str | None = None,
         app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
     ) -> Applied:
         """Pause and take a checkpoint, in one transaction. ``IllegalTransitionError``."""
-        checkpoint = _new_checkpoint(checkpoint_id, label)
+        checkpoint = new_checkpoint(checkpoint_id, label)
         changes = Changes(status=Status.PAUSED, checkpoint=checkpoint)
-        return self._apply(session_id, user_id, app_name, changes)
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
 
     def resume_session(
-        self, session_id: str, *, user_id: str | None = None, app_name: str = DEFAULT_APP_NAME
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
     ) -> Applied:
         """Run a paused, failed or new session. ``IllegalTransitionError`` for any other."""
-        return self._apply(session_id, user_id, app_name, Changes(status=Status.RUNNING))
+        changes = Changes(status=Status.RUNNING)
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
 
     def complete_session(
-        self, session_id: str, *, user_id: str | None = None, app_name: str = DEFAULT_APP_NAME
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
     ) -> Applied:
         """End the session well. ``IllegalTransitionError`` when it is completed already."""
-        return self._apply(session_id, user_id, app_name, Changes(status=Status.COMPLETED))
+        changes = Changes(status=Status.COMPLETED)
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
 
     def fail_session(
         self,
@@ -208,60 +226,28 @@ class SessionWriter(SessionReader):
         reason: str | None = None,
         user_id: str | None = None,
         app_name: str = DEFAULT_APP_NAME,
+        expected_version: int | None = None,
     ) -> Applied:
         """Mark the session as failed; a ``reason`` is kept as an event of type ``failed``."""
         event = {"type": "failed", "reason": reason}
         entries = _new_entries(event, EVENT, None) if reason is not None else ()
         changes = Changes(status=Status.FAILED, entries=entries)
-        return self._apply(session_id, user_id, app_name, changes)
+        return self._apply(session_id, user_id, app_name, changes, expected_version)
 
-    def restore_checkpoint(
+    def delete_session(
         self,
         session_id: str,
-        checkpoint_id: str,
         *,
-        rewind: bool = False,
         user_id: str | None = None,
         app_name: str = DEFAULT_APP_NAME,
         expected_version: int | None = None,
-    ) -> Applied:
-        """Bring back status and documents; with ``rewind`` drop the history after the checkpoint.
-
-        ``CheckpointNotFoundError`` when the session has none of this id.
-        """
-        key, at = self._key(session_id, user_id, app_name), self._moment()
-        session = self.repository.load(key, at, Window(kind=CHECKPOINT))
-        entry = _checkpoint_of(session, checkpoint_id)
-        changes = Changes(restore=_restored(entry), rewind_to=entry.seq if rewind else None)
-        return self.repository.apply(key, changes, at, expected_version)
-
-    def fork_session(
-        self,
-        session_id: str,
-        *,
-        checkpoint_id: str | None = None,
-        new_session_id: str | None = None,
-        user_id: str | None = None,
-        app_name: str = DEFAULT_APP_NAME,
-    ) -> Session:
-        """A new session of the same user with a copy of this one, or of it up to a checkpoint."""
-        source = self.get_session(session_id, user_id=user_id, app_name=app_name)
-        key = source.key._replace(session_id=_made(new_session_id))
-        if checkpoint_id is None:
-            return self._create(key, source.status, source, source.entries)
-        entry = _checkpoint_of(source, checkpoint_id)
-        restored, history = _restored(entry), source.entries[: entry.seq]
-        return self._create(key, restored.status, restored.documents, history)
-
-    def delete_session(
-        self, session_id: str, *, user_id: str | None = None, app_name: str = DEFAULT_APP_NAME
     ) -> bool:
         """Remove a session and its history for good; whether it was there."""
         try:
             key = self._key(session_id, user_id, app_name)
         except SessionNotFoundError:
             return False
-        return self.repository.delete(key, self._moment())
+        return self.repository.delete(key, self._moment(), expected_version)
 
     def _apply(
         self,
@@ -278,24 +264,25 @@ class SessionWriter(SessionReader):
         self,
         key: SessionKey,
         status: Status,
-        documents: Documents,
+        documents: Mapping[str, Any],
         entries: tuple[Entry, ...] = (),
         expires_at: datetime | None = None,
     ) -> Session:
         at = self._moment()
-        session = Session.model_construct(
-            **key._asdict(),
-            status=status,
-            version=1,
-            last_seq=len(entries),
-            created_at=at.now,
-            updated_at=at.now,
-            completed_at=at.now if status is Status.COMPLETED else None,
-            expires_at=None if expires_at is None else codec.utc(expires_at, "expires_at"),
-            state=documents.state,
-            agent_states=documents.agent_states,
-            metadata=documents.metadata,
-            entries=tuple(entry.model_copy(update={"version": 1}) for entry in entries),
+        session = built(
+            Session,
+            {
+                **documents,
+                **key._asdict(),
+                "status": status,
+                "version": 1,
+                "last_seq": len(entries),
+                "created_at": at.now,
+                "updated_at": at.now,
+                "completed_at": at.now if status is Status.COMPLETED else None,
+                "expires_at": None if expires_at is None else codec.utc(expires_at, "expires_at"),
+                "entries": tuple(entry.model_copy(update={"version": 1}) for entry in entries),
+            },
         )
         operation = checked_create(session, at)
         self.repository.commit((operation,))
@@ -313,31 +300,13 @@ def _new_entries(entries: NewEntries, kind: str, entry_id: str | None) -> tuple[
 
 def _new_entry(entry: Any, kind: str, entry_id: str | None) -> NewEntry:
     if not isinstance(entry, NewEntry):
-        return NewEntry(payload=entry, kind=kind, entry_id=_made(entry_id))
-    return replace(entry, entry_id=_made(entry.entry_id if entry_id is None else entry_id))
+        return NewEntry(payload=entry, kind=kind, entry_id=made(entry_id))
+    return replace(entry, entry_id=made(entry.entry_id if entry_id is None else entry_id))
 
 
-def _new_checkpoint(checkpoint_id: str | None, label: str | None) -> NewCheckpoint:
-    return NewCheckpoint(checkpoint_id=_made(checkpoint_id), label=label)
+def new_checkpoint(checkpoint_id: str | None, label: str | None) -> NewCheckpoint:
+    return NewCheckpoint(checkpoint_id=made(checkpoint_id), label=label)
 
 
-def _made(identifier: str | None) -> str:
+def made(identifier: str | None) -> str:
     return new_id() if identifier is None else identifier
-
-
-def _checkpoint_of(session: Session, checkpoint_id: str) -> Entry:
-    for entry in session.checkpoints:
-        if entry.entry_id == checkpoint_id:
-            return entry
-    raise CheckpointNotFoundError(session.key, checkpoint_id)
-
-
-def _restored(checkpoint: Entry) -> Restored:
-    payload = checkpoint.payload
-    try:
-        return Restored(
-            status=Status(payload["status"]),
-            documents=Documents(**{name: payload[name] for name in Documents.model_fields}),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise CorruptStoreError(f"checkpoint {checkpoint.entry_id!r} is incomplete") from None

@@ -68,6 +68,14 @@ BACKENDS = {
 
 
 @pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copied for every test that needs one: ten times as fast as making the tables again."""
+    path = tmp_path_factory.mktemp("empty") / "store.db"
+    _open_sqlite(path.parent).close()
+    return (path.parent / "sessions.db").rename(path)
+
+
+@pytest.fixture(scope="session")
 def postgres_store(postgres_server: PostgresServer) -> Iterator[PostgresStore]:
     """One store for all tests, in which a test finds nothing of the one before it."""
     url = postgres_server.create_database()

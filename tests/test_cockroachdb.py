@@ -72,6 +72,12 @@ def built() -> Iterator[Statement]:
         yield sql.count(query, at, POSTGRES)
         for position, limit in product(POSITIONS, (None, 51)):
             yield sql.select(query, position, limit, at, POSTGRES)
+    for lock in ("", POSTGRES.row_lock):
+        yield sql.find_heads([KEY, KEY], lock)
+    yield from sql.load_many([KEY, KEY])
+    for after in (None, KEY):
+        yield sql.scan(after, 10)
+        yield sql.scan_shared(after and ("app", "ada"), 10)
     for at in MOMENTS:
         for counted in (False, True):
             yield sql.stats(at, POSTGRES, counted=counted)

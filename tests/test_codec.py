@@ -15,7 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_store import codec
-from session_store.errors import CorruptStoreError, InvalidValueError, SessionStoreError
+from session_store.errors import (
+    CorruptStoreError,
+    InvalidValueError,
+    SessionStoreError,
+    TooLargeError,
+)
 from session_store.testing.oddities import BAD_IDS, REFUSED, VALUES, nested
 from tests.strategies import documents, identifiers, json_values, times
 
@@ -101,7 +106,7 @@ class TestEncode:
         value: Any = "a"
         for _ in range(90):
             value = wrap(value)
-        with pytest.raises(InvalidValueError, match="limit"):
+        with pytest.raises(TooLargeError, match="limit"):
             codec.encode_document({"v": value}, "d")
 
     def test_the_budget_refuses_nothing_that_fits(self) -> None:

@@ -40,7 +40,7 @@ class TestExample(RepositoryContract):
 
 
 def test_the_example_is_short() -> None:
-    assert len(example(port).splitlines()) < 90
+    assert len(example(port).splitlines()) < 95
 
 
 def test_the_example_of_the_contract_is_a_contract() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from session_store.entrypoints.cli import make_parser
 from session_store.settings import PREFIX, Settings
+from tests.cli.support import on_terminal
 
 README = Path(__file__).parent.parent.joinpath("README.md").read_text()
 BLOCKS = re.findall(
@@ -31,6 +34,43 @@ def test_a_block_prints_what_the_readme_says(code: str, printed: str, directory:
         [sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False
     )
     assert (done.stderr, done.stdout) == ("", printed)
+
+
+SECTION = README.partition("\n## Command line\n")[2].partition("\n## ")[0]
+EXPORTED = re.findall(r"^\$ export (.*)", SECTION, re.MULTILINE)
+CAPTURED = re.findall(r"^\$ session-store (.*)\n((?:(?!\$|```).*\n)+)", SECTION, re.MULTILINE)
+VARYING = {
+    r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?": "TIME",
+    r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}": "ID",
+}
+
+
+def test_the_commands_show_what_the_readme_says(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the blocks, of whose sessions the section is about."""
+    if not Path(directory, "data", "sessions.db").exists():
+        for code, printed in BLOCKS:
+            test_a_block_prints_what_the_readme_says(code, printed, directory)
+    monkeypatch.chdir(directory)
+    settings = dict(setting.split("=") for line in EXPORTED for setting in line.split())
+    assert (len(CAPTURED), len(settings)) == (3, 2)
+    for arguments, text in CAPTURED:
+        code, shown = on_terminal(*shlex.split(arguments), NO_COLOR="1", **settings)
+        assert (code, _steady(shown)) == (0, _steady(text))
+
+
+def _steady(text: str) -> str:
+    for pattern, name in VARYING.items():
+        text = re.sub(pattern, name, text)
+    return text
+
+
+def test_all_commands_are_in_the_readme() -> None:
+    rows = SECTION.partition("| command |")[2]
+    named = set(re.findall(r"`([a-z]+)`", "\n".join(re.findall(r"^\| (`.*?) \|", rows, re.M))))
+    (commands,) = [action for action in make_parser()._actions if isinstance(action.choices, dict)]
+    assert named == set(commands.choices or ())
 
 
 def test_the_readme_has_the_blocks_that_this_test_is_about() -> None:

@@ -289,7 +289,7 @@ class TestErrors:
                 "NotFound" in error.__name__ or "Ambiguous" in error.__name__
             )
             assert issubclass(error, ValueError) == (
-                error.__name__ in ("InvalidValueError", "SettingsError")
+                error.__name__ in ("InvalidValueError", "TooLargeError", "SettingsError")
             )
 
     @pytest.mark.parametrize("error", every_error())

@@ -10,10 +10,11 @@ from urllib.parse import unquote
 
 from session_store.backends.sql.postgres_url import SCHEMES, PostgresUrl
 from session_store.errors import SettingsError
-from session_store.repository import SessionRepository
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from session_store.repository import SessionRepository
 
 FORMS: Final = (
     "memory://, file:///absolute/directory, sqlite:///relative.db, sqlite:////absolute.db, "

@@ -70,21 +70,43 @@ def replace(
     *,
     seal: Callable[[], bytes] = bytes,
     backup: Path | None = None,
+    is_new: bool = False,
 ) -> Fingerprint:
     """Make ``chunks`` the file, and the old file the ``backup``; durable on return.
 
     ``seal``, asked when all are written, takes the place of the first bytes: a checksum of what
     follows is computed while the disk is at work. ``DurabilityUnknownError`` when the new file is
-    there, but the disk did not confirm it. After any other error the old one is.
+    there, but the disk did not confirm it. After any other error the old one is. ``is_new``:
+    ``StoreUnavailableError`` when there is an old one.
     """
     with translated(path), _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:
         with _temporary(path) as temp:
             written = _write(temp, chunks, seal)
             if backup:
                 _name(path, backup)
-            os.rename(temp, path)
+            _publish(temp, path, is_new)
         _confirm(directory, path)
     return written
+
+
+def reserve(path: Path, size: int) -> None:
+    """Raise what a save of ``size`` bytes beside ``path`` would meet; nothing of it stays."""
+    with translated(path), _temporary(path) as temp:
+        try:
+            with _opened(temp, _NEW) as descriptor:
+                _fill(descriptor, size)
+        finally:
+            _discard(temp)
+
+
+def _fill(descriptor: int, size: int) -> None:
+    """Blocks of its own, without writing them where the system can do that."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    rest = memoryview(bytes(size))
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def keep(path: Path, name: Path) -> None:
@@ -184,6 +206,23 @@ def _name(path: Path, name: Path) -> None:
         if stat.S_IMODE(old.st_mode) != _PRIVATE or not _linked(path, temp):
             _copy(path, temp)
         os.rename(temp, name)
+
+
+def _publish(temp: str, path: Path, is_new: bool) -> None:
+    """A link can't be made over a file that somebody else has put there meanwhile."""
+    if not is_new:
+        os.rename(temp, path)
+        return
+    try:
+        os.link(temp, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.rename(temp, path)
+    else:
+        os.unlink(temp)
 
 
 def _linked(path: Path, name: str) -> bool:

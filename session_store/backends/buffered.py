@@ -10,13 +10,24 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import starmap
 
 from session_store.backends.memory import SessionTable, Stored
 from session_store.decisions import SharedScope, shared_scopes
 from session_store.errors import DurabilityUnknownError
 from session_store.operations import Delete, Moment, Operation
-from session_store.queries import WHOLE, Filter, Position, StoreStats, Window, selected
-from session_store.records import EntryRecord, SessionRecord
+from session_store.queries import (
+    WHOLE,
+    Filter,
+    Position,
+    StoreStats,
+    Window,
+    scan_order,
+    scanned_shared,
+    selected,
+)
+from session_store.records import EntryFields, EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey, Status
 
@@ -89,7 +100,7 @@ class BufferedRepository(SessionRepository):
 
     def fetch(
         self, key: SessionKey, window: Window
-    ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+    ) -> tuple[SessionRecord, Sequence[EntryFields]] | None:
         with self._lock:
             if key not in self._originals:
                 return self.inner.fetch(key, window)
@@ -139,6 +150,24 @@ class BufferedRepository(SessionRepository):
                 size_bytes=stats.size_bytes,
             )
 
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        with self._lock:
+            stored = self.inner.scan(after, limit + len(self._originals))
+            untouched = [stamp for stamp in stored if stamp.key not in self._originals]
+            buffered = self._table.scan(after, limit)
+            every = sorted([*untouched, *buffered], key=lambda stamp: scan_order(stamp.key))
+            return every[:limit]
+
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        with self._lock:
+            stored = self.inner.scan_shared(after, limit)
+            return scanned_shared(dict(stored) | self._table.shared, after, limit)
+
+    def check(self) -> None:
+        self.inner.check()
+
     def close(self) -> None:
         with self._lock:
             self.inner.close()
@@ -150,7 +179,7 @@ class BufferedRepository(SessionRepository):
         if key not in self._originals:
             found = self.inner.fetch(key, WHOLE)
             self._originals[key] = found and found[0]
-            self._table.put(key, found and Stored(found[0], tuple(found[1])))
+            self._table.put(key, found and Stored(found[0], tuple(starmap(EntryRecord, found[1]))))
             undo.callback(self._release, key)
         for scope in shared_scopes(operation):
             if scope not in self._table.shared:
@@ -166,12 +195,16 @@ class BufferedRepository(SessionRepository):
         """Keep ``operation`` for ``flush``.
 
         A deletion makes what came before it needless, unless that changed shared documents, and
-        is itself needless where the store has no such session.
+        is itself needless where the store has no such session. A version that it expects is then
+        the one which the store has.
         """
         if isinstance(operation, Delete) and not self._shares(operation.key):
             self._pending = [before for before in self._pending if before.key != operation.key]
-            if self._originals[operation.key] is None:
+            original = self._originals[operation.key]
+            if original is None:
                 return
+            if operation.expected_version is not None:
+                operation = replace(operation, expected_version=original.version)
         self._pending.append(operation)
 
     def _release_unchanged(self, operations: Sequence[Operation]) -> None:

@@ -10,7 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from session_store.errors import SettingsError, StoreUnavailableError
+from session_store.errors import (
+    DiskFullError,
+    NotWritableError,
+    SettingsError,
+    StoreUnavailableError,
+)
 
 try:
     import fcntl
@@ -24,10 +29,6 @@ _FORBIDDEN: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
 _LOCK: Final = os.O_RDWR | os.O_NOFOLLOW
 
 _held: Final[set[int]] = set()
-
-
-class NotWritableError(StoreUnavailableError):
-    """Permissions, or a file system mounted read-only, forbid writing."""
 
 
 class FileLock:
@@ -108,7 +109,7 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise StoreUnavailableError(f"{path}: the disk is full; free some space") from error
+            raise DiskFullError(f"{path}: the disk is full; free some space") from error
         if error.errno in _FORBIDDEN:
             raise NotWritableError(
                 f"{path} is not writable or not readable ({error.strerror}); check its "

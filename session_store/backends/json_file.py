@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from session_store.backends import atomic_file
-from session_store.backends.file_lock import FileLock, NotWritableError
+from session_store.backends.file_lock import FileLock
 from session_store.backends.group_commit import Call, GroupCommit
 from session_store.backends.json_checksum import FileText, is_intact
 from session_store.backends.json_format import (
@@ -36,14 +36,22 @@ from session_store.backends.json_recovery import (
 )
 from session_store.backends.memory import Draft, SessionTable, Stored
 from session_store.decisions import SharedScope
-from session_store.errors import CorruptStoreError, StoreUnavailableError
+from session_store.errors import (
+    CorruptStoreError,
+    NotWritableError,
+    StoreClosedError,
+    StoreUnavailableError,
+)
 from session_store.operations import Moment, Operation
 from session_store.queries import Filter, Position, StoreStats, Window
-from session_store.records import SessionRecord
+from session_store.records import SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 
 LOCK_TIMEOUT: Final = 30.0
+
+GROWTH: Final = 256 * 1024
+"""Bytes by which the next save may be longer, when it is looked whether there is room for it."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -55,18 +63,24 @@ class JsonFileRepository(SessionRepository):
 
     ``lock_timeout``: seconds that a write waits for other processes. Opening repairs what a killed
     process or a bad disk left, with a warning; in a directory that can't be written it only reads.
+    So it does with ``read_only``, and makes no directory.
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], *, lock_timeout: float = LOCK_TIMEOUT
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        lock_timeout: float = LOCK_TIMEOUT,
+        read_only: bool = False,
     ) -> None:
         self.path = Path(os.path.abspath(directory), "sessions.json")
         self._backup = backup_of(self.path)
         self._lock = _lock_of(self.path, lock_timeout)
-        self._is_closed = False
+        self._is_closed, self._is_read_only = False, read_only
         self._renew_locks()
-        atomic_file.create_directory(self.path.parent)
-        self._snapshot = self._opened()
+        if not read_only:
+            atomic_file.create_directory(self.path.parent)
+        self._snapshot = loaded(self.path) if read_only else self._opened()
         _repositories.add(self)
 
     def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
@@ -95,6 +109,20 @@ class JsonFileRepository(SessionRepository):
         size = current.fingerprint.size if current.fingerprint else 0
         return current.contents.table.stats(at, size)
 
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        return self._table().scan(after, limit)
+
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        return self._table().scan_shared(after, limit)
+
+    def check(self) -> None:
+        self._check_open()
+        with self._lock.held(self._lock.deadline()):
+            found = self._current().fingerprint
+            atomic_file.reserve(self.path, (found.size if found else 0) + GROWTH)
+
     def close(self) -> None:
         self._is_closed = True
         self._snapshot = EMPTY
@@ -109,11 +137,13 @@ class JsonFileRepository(SessionRepository):
 
     def _written(self, work: Callable[[SessionTable], _Answer]) -> _Answer:
         self._check_open()
+        if self._is_read_only:
+            raise StoreUnavailableError(f"{self.path} was opened to be read only")
         return self._group.run(work, self._lock.deadline())
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise StoreUnavailableError(f"{self.path} is closed; open the store again")
+            raise StoreClosedError(f"{self.path} is closed; open the store again")
 
     def _table(self) -> SessionTable:
         """Never changed once it is here, so it is read without a lock."""

@@ -130,7 +130,7 @@ def exactly(found: Any, keys: set[str], place: str) -> dict[str, Any]:
 def _extended(history: tuple[bytes, ...], entries: Sequence[EntryRecord]) -> tuple[bytes, ...]:
     if not entries:
         return history
-    lines = ",\n".join(f"        {_entry_text(entry)}" for entry in entries).encode()
+    lines = ",\n".join(f"        {entry_text(entry)}" for entry in entries).encode()
     if not history:
         return (b"\n" + lines,)
     *full, last = history
@@ -146,8 +146,8 @@ def _are_ours(lines: bytes, entries: tuple[EntryRecord, ...]) -> bool:
 
 def _check_together(name: str, stored: Stored) -> None:
     record, entries = stored
-    if name != _name(record.key):
-        raise InvalidValueError("app_name, user_id, session_id", f"are of {_name(record.key)}")
+    if name != name_of(record.key):
+        raise InvalidValueError("app_name, user_id, session_id", f"are of {name_of(record.key)}")
     if len({entry.entry_id for entry in entries}) != len(entries):
         raise InvalidValueError("entries", "have the same entry_id twice")
     versions = record.version, *(entry.version for entry in entries)
@@ -156,11 +156,11 @@ def _check_together(name: str, stored: Stored) -> None:
 
 
 def _head(record: SessionRecord) -> bytes:
-    fields = ",\n".join(f'      "{name}": {text}' for name, text in _fields(record).items())
-    return f'    {quoted(_name(record.key))}: {{\n{fields},\n      "entries": ['.encode()
+    lines = ",\n".join(f'      "{name}": {text}' for name, text in fields(record).items())
+    return f'    {quoted(name_of(record.key))}: {{\n{lines},\n      "entries": ['.encode()
 
 
-def _fields(record: SessionRecord) -> dict[str, str]:
+def fields(record: SessionRecord) -> dict[str, str]:
     return {
         "app_name": quoted(record.app_name),
         "user_id": quoted(record.user_id),
@@ -177,7 +177,7 @@ def _fields(record: SessionRecord) -> dict[str, str]:
     }
 
 
-def _entry_text(entry: EntryRecord) -> str:
+def entry_text(entry: EntryRecord) -> str:
     return (
         f'{{"seq":{entry.seq},"entry_id":{quoted(entry.entry_id)},"kind":{quoted(entry.kind)},'
         f'"created_at":{_time_text(entry.created_at)},"version":{entry.version},'
@@ -185,7 +185,7 @@ def _entry_text(entry: EntryRecord) -> str:
     )
 
 
-def _name(key: SessionKey) -> str:
+def name_of(key: SessionKey) -> str:
     return "/".join(quote(part, safe="") for part in key)
 
 

@@ -7,10 +7,18 @@ from collections.abc import Iterator, KeysView, Sequence
 from typing import NamedTuple
 
 from session_store.decisions import Decision, SharedScope, decide, shared_scopes
-from session_store.errors import StoreUnavailableError
+from session_store.errors import StoreClosedError
 from session_store.operations import Apply, Moment, Operation
-from session_store.queries import Filter, Position, StoreStats, Window, selected
-from session_store.records import EntryRecord, SessionRecord
+from session_store.queries import (
+    Filter,
+    Position,
+    StoreStats,
+    Window,
+    scanned,
+    scanned_shared,
+    selected,
+)
+from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 
@@ -85,6 +93,12 @@ class SessionTable:
     def stats(self, at: Moment, size_bytes: int | None = None) -> StoreStats:
         return StoreStats.of((stored.record for stored in self), at, size_bytes)
 
+    def scan(self, after: SessionKey | None, limit: int) -> list[Stamp]:
+        return scanned((stored.record for stored in self), after, limit)
+
+    def scan_shared(self, after: SharedScope | None, limit: int) -> list[tuple[SharedScope, str]]:
+        return scanned_shared(self.shared, after, limit)
+
     def _candidates(self, query: Filter) -> Iterator[Stored]:
         if query.app_name is None or query.session_id is None:
             return iter(self)
@@ -156,12 +170,26 @@ class MemoryRepository(SessionRepository):
         with self._lock:
             return self._open_table().stats(at)
 
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        with self._lock:
+            return self._open_table().scan(after, limit)
+
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        with self._lock:
+            return self._open_table().scan_shared(after, limit)
+
+    def check(self) -> None:
+        with self._lock:
+            self._open_table()
+
     def close(self) -> None:
         self._table = None
 
     def _open_table(self) -> SessionTable:
         if self._table is None:
-            raise StoreUnavailableError("the store is closed; open it again")
+            raise StoreClosedError("the store is closed; open it again")
         return self._table
 
 

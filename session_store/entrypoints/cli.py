@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
-from session_store.entrypoints import db
+from session_store.entrypoints import completion, db, listing, moving, removal, search, show, stats
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
-from session_store.errors import SessionStoreError
+from session_store.entrypoints.output import say
+from session_store.errors import (
+    AmbiguousSessionError,
+    SessionNotFoundError,
+    SessionStoreError,
+)
 
 if TYPE_CHECKING:
     from session_store.entrypoints.commands import Commands
@@ -33,9 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()  # here, where a reader who has gone is no trouble
+        return code
     except SessionStoreError as error:
-        return _failed(f"error: {error}", FAILED)
+        return _failed(f"error: {_explained(error)}", FAILED)
     except KeyboardInterrupt:
         return _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -64,13 +71,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Durable sessions for applications that hold conversations.",
-        epilog=f"example: {PROGRAM} demo --conversations 20",
+        epilog=f"example: {PROGRAM} stats --store data/sessions.db",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    stats.add_to(commands)
+    listing.add_to(commands)
+    show.add_to(commands)
+    search.add_to(commands)
+    removal.add_to(commands)
     _add_demo(commands)
     _add_accept(commands)
+    moving.add_to(commands)
     db.add_to(commands)
+    completion.add_to(commands)
     return parser
 
 
@@ -117,6 +131,18 @@ def _conversations(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a number from 1 to {ALL}, not {text!r}")
 
 
+def _explained(error: SessionStoreError) -> str:
+    """What to do next, where that is another thing than in a program."""
+    match error:
+        case AmbiguousSessionError():
+            whose = f"{error.session_id!r} belongs to several users of {error.app_name!r}"
+            return f"session id {whose}; say whose with --user"
+        case SessionNotFoundError():
+            return f"no live session {error.key}; `{PROGRAM} list` shows those there are"
+        case _:
+            return str(error)
+
+
 def _failed(message: str, code: int) -> int:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    say(f"{PROGRAM}: {message}")
     return code

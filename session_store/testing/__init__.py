@@ -34,6 +34,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_
 
 from session_store.testing.appending import Appending  # noqa: E402 - after the rewriting
 from session_store.testing.changing import Changing  # noqa: E402
+from session_store.testing.checking import Checking  # noqa: E402
 from session_store.testing.checkpoints import Checkpoints  # noqa: E402
 from session_store.testing.closing import Closing, Reopen  # noqa: E402
 from session_store.testing.committing import Committing, Deleting  # noqa: E402
@@ -45,6 +46,7 @@ from session_store.testing.keeping import Keeping  # noqa: E402
 from session_store.testing.limits import Limits  # noqa: E402
 from session_store.testing.listing import Listing  # noqa: E402
 from session_store.testing.loading import Loading  # noqa: E402
+from session_store.testing.moving import Moving  # noqa: E402
 from session_store.testing.paging import Paging  # noqa: E402
 from session_store.testing.sharing import Sharing  # noqa: E402
 from session_store.testing.transitions import Transitions  # noqa: E402
@@ -68,7 +70,9 @@ class RepositoryContract(
     Keeping,
     Limits,
     Identities,
+    Moving,
     Concurrency,
+    Checking,
     Closing,
 ):
     """Everything that the port promises. Subclass it, and give it the fixture ``repository``."""

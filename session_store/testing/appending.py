@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from session_store.errors import ConflictError, InvalidValueError, StaleSessionError
+from session_store.errors import ConflictError, InvalidValueError, StaleSessionError, TooLargeError
 from session_store.operations import MAX_ENTRIES_PER_CALL
 from session_store.repository import SessionRepository
 from session_store.session import NewCheckpoint, NewEntry
@@ -191,7 +191,7 @@ class Appending:
     def test_a_call_takes_so_many_entries_and_no_more(self, repository: SessionRepository) -> None:
         create(repository)
         entries = messages(*map(str, range(MAX_ENTRIES_PER_CALL + 1)))
-        with refused(repository, InvalidValueError):
+        with refused(repository, TooLargeError):
             change(repository, entries=entries)
         assert len(change(repository, entries=entries[:-1]).entries) == MAX_ENTRIES_PER_CALL
         assert load(repository, last=0).last_seq == MAX_ENTRIES_PER_CALL

@@ -45,7 +45,11 @@ CALLS: dict[str, Callable[[SessionRepository], Any]] = {
     "load_shared": lambda repository: repository.load_shared("app"),
     "commit": lambda repository: repository.commit([deletion()]),
     "remove_expired": lambda repository: repository.remove_expired(at(), 10),
+    "scan": lambda repository: repository.scan(None, 10),
+    "scan_shared": lambda repository: repository.scan_shared(None, 10),
+    "fetch_many": lambda repository: repository.fetch_many([KEY]),
     "stats": lambda repository: repository.stats(at()),
+    "check": lambda repository: repository.check(),
 }
 
 

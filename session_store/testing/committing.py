@@ -191,6 +191,19 @@ class Deleting:
         create(repository)
         assert [repository.delete(KEY, at()) for _ in range(3)] == [True, False, False]
 
+    def test_a_session_is_deleted_only_at_the_expected_version(
+        self, repository: SessionRepository
+    ) -> None:
+        create(repository)
+        change(repository, state={"n": 1})
+        for stale in (0, 1, 3):
+            with refused(repository, StaleSessionError) as raised:
+                repository.delete(KEY, at(), stale)
+            assert isinstance(raised.value, StaleSessionError)
+            assert (raised.value.expected, raised.value.actual) == (stale, 2)
+        assert repository.delete(KEY, at(), 2) is True
+        assert repository.delete(KEY, at(), 2) is False
+
     @under_every_rule
     def test_deleting_an_expired_session_is_false_and_removes_it(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from session_store import codec
-from session_store.errors import InvalidValueError
+from session_store.errors import InvalidValueError, TooLargeError
 from session_store.repository import SessionRepository
 from session_store.session import (
     NewCheckpoint,
@@ -67,7 +67,7 @@ class Limits:
         self, repository: SessionRepository
     ) -> None:
         create(repository)
-        with refused(repository, InvalidValueError) as raised:
+        with refused(repository, TooLargeError) as raised:
             change(repository, entries=(message("big", sized(codec.MAX_PAYLOAD_BYTES + 1)),))
         assert "entries[0].payload" in str(raised.value)
         payload = sized(codec.MAX_PAYLOAD_BYTES)
@@ -79,7 +79,7 @@ class Limits:
         self, repository: SessionRepository, name: str
     ) -> None:
         create(repository)
-        with refused(repository, InvalidValueError) as raised:
+        with refused(repository, TooLargeError) as raised:
             change(repository, **{name: sized(codec.MAX_DOCUMENT_BYTES + 1, document=True)})
         assert name in str(raised.value)
         change(repository, **{name: sized(codec.MAX_DOCUMENT_BYTES, document=True)})

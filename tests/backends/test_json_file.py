@@ -18,6 +18,7 @@ from session_store.backends.json_format import revision_in
 from session_store.errors import (
     ConflictError,
     CorruptStoreError,
+    DiskFullError,
     SessionExistsError,
     StoreUnavailableError,
 )
@@ -123,7 +124,7 @@ def test_where_the_write_fails_every_call_of_the_group_is_told(
             while len(repository._group._waiting) < len(saves):
                 time.sleep(0.001)
         errors = [save.exception() for save in saves]
-    assert [type(error) for error in errors] == [StoreUnavailableError] * 3
+    assert [type(error) for error in errors] == [DiskFullError] * 3
     assert len(set(map(id, errors))) == 3
     assert contents(repository) == before
     assert [create(repository, key).version for key in OTHERS] == [1, 1, 1]

@@ -59,7 +59,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     count(os, "fsync", lambda descriptor: (f"synced {_kind(descriptor)}", 1))
     count(os, "write", lambda _, content: ("bytes written", len(content)))
     count(os, "rename", lambda *_: ("renames", 1))
-    count(json_session, "_entry_text", lambda _: ("entries encoded", 1))
+    count(json_session, "entry_text", lambda _: ("entries encoded", 1))
     count(json_session, "_head", lambda _: ("sessions encoded", 1))
     count(json_session, "_entry", lambda *_: ("entries decoded", 1))
     count(json_format, "from_json", lambda *_: ("sessions decoded", 1))

@@ -19,6 +19,8 @@ from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite import SqliteDialect, open_sqlite
 from session_store.errors import (
     CorruptStoreError,
+    DiskFullError,
+    NotWritableError,
     OutcomeUnknownError,
     SchemaError,
     StoreUnavailableError,
@@ -214,9 +216,9 @@ class TestFullDisk:
     [
         (sqlite3.SQLITE_IOERR_FSYNC, True, OutcomeUnknownError),
         (sqlite3.SQLITE_IOERR_WRITE, False, StoreUnavailableError),
-        (sqlite3.SQLITE_FULL, True, StoreUnavailableError),
-        (sqlite3.SQLITE_READONLY_DBMOVED, False, StoreUnavailableError),
-        (sqlite3.SQLITE_CANTOPEN, False, StoreUnavailableError),
+        (sqlite3.SQLITE_FULL, True, DiskFullError),
+        (sqlite3.SQLITE_READONLY_DBMOVED, False, NotWritableError),
+        (sqlite3.SQLITE_CANTOPEN, False, NotWritableError),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, False, StoreUnavailableError),
         (sqlite3.SQLITE_NOMEM, False, StoreUnavailableError),
         (sqlite3.SQLITE_CORRUPT_INDEX, False, CorruptStoreError),

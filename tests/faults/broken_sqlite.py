@@ -58,9 +58,9 @@ def failed_writes_are_taken_for_done() -> Iterator[None]:
     written = Runner._written
     answered = patch("session_store.repository._answered", lambda answers: answers[0])
 
-    def silent(self: Runner, work: Any) -> Any:
+    def silent(self: Runner, work: Any, **how: Any) -> Any:
         try:
-            return written(self, work)
+            return written(self, work, **how)
         except (self.dialect.driver_error, SessionStoreError):
             return (None,)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store import PersistentSessionService, SessionService
+from session_store import SessionService
 from tests.servers.stores import PostgresStore
 from tests.service.support import FakeClock, Store
 
@@ -16,14 +16,6 @@ DURABLE = ("file", "sqlite", "postgresql")
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copied for every test that needs one: ten times as fast as making the tables again."""
-    path = tmp_path_factory.mktemp("empty") / "store.db"
-    PersistentSessionService("sqlite", path, cleanup_interval=None).close()
-    return path
 
 
 @pytest.fixture(params=("memory", "buffered", *DURABLE))

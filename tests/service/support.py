@@ -13,7 +13,7 @@ from session_store.backends.memory import MemoryRepository
 from session_store.decisions import SharedScope
 from session_store.operations import Moment, Operation, checked_create
 from session_store.queries import Filter, Position, StoreStats, Window
-from session_store.records import EntryRecord, SessionRecord
+from session_store.records import EntryFields, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, Session, SessionKey, Status
 
@@ -85,7 +85,7 @@ class Wrapped(SessionRepository):
 
     def fetch(
         self, key: SessionKey, window: Window
-    ) -> tuple[SessionRecord, Sequence[EntryRecord]] | None:
+    ) -> tuple[SessionRecord, Sequence[EntryFields]] | None:
         return self.inner.fetch(key, window)
 
     def fetch_shared(self, scope: SharedScope) -> str:
@@ -104,6 +104,22 @@ class Wrapped(SessionRepository):
 
     def stats(self, at: Moment) -> StoreStats:
         return self.inner.stats(at)
+
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+        return self.inner.scan(after, limit)
+
+    def scan_shared(
+        self, after: SharedScope | None, limit: int
+    ) -> Sequence[tuple[SharedScope, str]]:
+        return self.inner.scan_shared(after, limit)
+
+    def fetch_many(
+        self, keys: Sequence[SessionKey], *, with_history: bool = True
+    ) -> dict[SessionKey, tuple[SessionRecord, Sequence[EntryFields]]]:
+        return self.inner.fetch_many(keys, with_history=with_history)
+
+    def check(self) -> None:
+        self.inner.check()
 
     def close(self) -> None:
         self.inner.close()
@@ -158,6 +174,9 @@ WRITES: dict[str, Call] = {
     "update_agent_state": lambda s, id_, **who: s.update_agent_state(id_, "coach", {"n": 1}, **who),
     "update_session_metadata": lambda s, id_, **who: s.update_session_metadata(
         id_, {"title": "new"}, **who
+    ),
+    "update_session": lambda s, id_, **who: s.update_session(
+        id_, state={"step": 3}, agent_states={"coach": {"n": 2}}, metadata={"title": "all"}, **who
     ),
     "touch_session": lambda s, id_, **who: s.touch_session(id_, **who),
     "create_checkpoint": lambda s, id_, **who: s.create_checkpoint(id_, **who),

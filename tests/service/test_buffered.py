@@ -262,6 +262,23 @@ def test_a_session_created_and_deleted_in_the_buffer_never_reaches_the_store(
     assert direct.get_session("s1") == theirs
 
 
+def test_a_deletion_at_a_version_of_the_buffer_holds_for_the_store(
+    buffered: SessionService, direct: SessionService
+) -> None:
+    for session_id in ("kept", "gone"):
+        direct.create_session(user_id="ada", session_id=session_id)
+        version = buffered.append(session_id, "unsaved").version
+        assert buffered.delete_session(session_id, expected_version=version) is True
+    direct.append("kept", "theirs")
+    with pytest.raises(StaleSessionError) as caught:
+        buffered.force_save()
+    assert caught.value.key.session_id == "kept"
+    buffered.discard_unsaved("kept", user_id="ada")
+    assert (buffered.force_save(), payloads(direct.get_session("kept"))) == (1, ["theirs"])
+    with pytest.raises(SessionNotFoundError):
+        direct.get_session("gone")
+
+
 def test_shared_documents_outlive_a_session_deleted_in_the_buffer(
     buffered: SessionService, direct: SessionService
 ) -> None:

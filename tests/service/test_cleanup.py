@@ -60,8 +60,9 @@ def test_cleanup_removes_what_is_expired_and_tells_how_much(store: Store) -> Non
     store.clock.advance(hours=2)
     service.create_session(user_id="bob", session_id="new")
     service.force_save()
+    assert service.count_expired_sessions() == 20
     assert service.cleanup_expired_sessions() == 20
-    assert service.cleanup_expired_sessions() == 0
+    assert service.count_expired_sessions() == service.cleanup_expired_sessions() == 0
     assert ids(service.list_sessions().sessions) == ["new"]
     assert service.get_storage_stats()["total_sessions"] == 1
 
@@ -73,6 +74,7 @@ def test_a_shorter_age_can_be_asked_for_once(store: Store) -> None:
     service.create_session(user_id="ada", session_id="new")
     service.force_save()
     assert service.cleanup_expired_sessions() == 0
+    assert service.count_expired_sessions(max_age_hours=24) == 1
     assert service.cleanup_expired_sessions(max_age_hours=24) == 1
     assert ids(service.list_sessions().sessions) == ["new"]
 
@@ -85,6 +87,7 @@ def test_the_age_is_counted_as_the_policy_says(store: Store) -> None:
         store.clock.advance(hours=25)
         service.touch_session("s1", app_name=policy)
         service.force_save()
+        assert service.count_expired_sessions(max_age_hours=24) == removed
         assert service.cleanup_expired_sessions(max_age_hours=24) == removed
         service.delete_session("s1", app_name=policy)
         service.force_save()
@@ -103,6 +106,8 @@ def test_no_age_at_all_removes_what_was_not_used_this_moment(store: Store) -> No
 def test_an_age_is_a_number_and_not_negative(memory: SessionService, wrong: Any) -> None:
     with pytest.raises(InvalidValueError, match=r"^max_age_hours: must be a number, 0 or more"):
         memory.cleanup_expired_sessions(max_age_hours=wrong)
+    with pytest.raises(InvalidValueError, match=r"^max_age_hours: must be a number, 0 or more"):
+        memory.count_expired_sessions(max_age_hours=wrong)
 
 
 def test_thousands_of_sessions_go_in_batches_of_a_thousand(clock: FakeClock) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from session_store import (
     StaleSessionError,
     Status,
 )
-from session_store.session import Applied
+from tests.service.support import CALLS, ready_session
 
 
 @pytest.fixture
@@ -110,22 +110,30 @@ def test_a_change_that_is_no_mapping_is_refused(memory: SessionService, patch: A
     assert memory.get_session("s1") == before
 
 
-DOCUMENT_WRITES: dict[str, Callable[[SessionService, int], Applied]] = {
-    "state": lambda s, version: s.update_state("s1", {"n": 1}, expected_version=version),
-    "agent": lambda s, version: s.update_agent_state("s1", "a", {"n": 1}, expected_version=version),
-    "metadata": lambda s, version: s.update_session_metadata(
-        "s1", {"n": 1}, expected_version=version
-    ),
-    "artifact": lambda s, version: s.add_artifact("s1", "report", 1, expected_version=version),
-}
-
-
-def test_a_change_of_another_version_than_expected_is_refused(service: SessionService) -> None:
-    for version, write in enumerate(DOCUMENT_WRITES.values(), 1):
-        assert write(service, version).version == version + 1
-        before = service.get_session("s1")
-        for stale in (0, version, version + 2):
+def test_a_call_on_another_version_than_expected_is_refused(service: SessionService) -> None:
+    for name, call in CALLS.items():
+        if name == "get_session":
+            continue
+        before = ready_session(service, user_id="ada", session_id=name)
+        for stale in (0, before.version - 1, before.version + 1):
             with pytest.raises(StaleSessionError, match="load it again") as caught:
-                write(service, stale)
-            assert (caught.value.expected, caught.value.actual) == (stale, version + 1)
-        assert service.get_session("s1") == before
+                call(service, name, expected_version=stale)
+            assert (caught.value.expected, caught.value.actual) == (stale, before.version)
+        assert service.get_session(name) == before
+        call(service, name, expected_version=before.version)
+        service.delete_session("fork")
+
+
+def test_several_documents_change_in_one_write(service: SessionService) -> None:
+    before = ready_session(service, user_id="ada", session_id="s2")
+    service.update_session(
+        "s2",
+        state={"step": REMOVED, "n": 1},
+        agent_states={"coach": {"mood": "calm"}},
+        metadata={"tag": "x"},
+        expires_at=service._clock() + timedelta(hours=1),
+    )
+    after = service.get_session("s2")
+    assert (after.state, after.agent_states) == ({"n": 1}, {"coach": {"mood": "calm"}})
+    assert after.metadata == before.metadata | {"tag": "x"}
+    assert (after.version, after.expires_at is None) == (before.version + 1, False)

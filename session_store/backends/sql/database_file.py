@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from session_store.backends import atomic_file
 from session_store.backends.sql.sqlite_errors import is_busy
 from session_store.errors import CorruptStoreError, SettingsError, StoreUnavailableError
 
@@ -91,6 +92,11 @@ def size_bytes(path: Path) -> int:
     """The bytes of the database and of its log."""
     with reported(path):
         return path.stat().st_size + _log_size(path)
+
+
+def reserve(path: Path, size: int) -> None:
+    """``StoreUnavailableError`` unless there are ``size`` bytes for a file beside ``path``."""
+    atomic_file.reserve(path.with_name(f"{_NEW}{os.urandom(8).hex()}"), size)
 
 
 class Draft(NamedTuple):

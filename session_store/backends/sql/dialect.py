@@ -52,6 +52,14 @@ class Dialect(ABC):
     def execute_many(self, connection: Any, text: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a statement once for each row of values."""
 
+    def insert_many(
+        self, connection: Any, table: str, columns: str, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Insert rows, of which there may be thousands; ``columns`` are named in the rows too."""
+        values = ", ".join(f":{column}" for column in columns.split(", "))
+        text = f"INSERT INTO {table} ({columns}) VALUES ({values})"  # noqa: S608 - names of ours
+        self.execute_many(connection, text, rows)
+
     def batch(self, connection: Any) -> AbstractContextManager[Any]:
         """A block in which statements may be sent together, when rows are asked for or it ends."""
         return nullcontext()
@@ -99,6 +107,10 @@ class Dialect(ABC):
     @abstractmethod
     def tidy(self, connection: Any) -> None:
         """What is left to do when the last expired session is removed. Must not block for long."""
+
+    @abstractmethod
+    def check(self, connection: Any) -> None:
+        """Whether this is a store that can be used; in no transaction. Nothing is written."""
 
     @abstractmethod
     def size_bytes(self, connection: Any) -> int:

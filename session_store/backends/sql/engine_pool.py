@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, QueuePool, exc
 
-from session_store.errors import SettingsError, StoreUnavailableError
+from session_store.errors import SettingsError, StoreClosedError, StoreUnavailableError
 
 _UNLIMITED: Final = 5
 """Calls at a time where the engine's pool sets no bound."""
@@ -43,7 +43,7 @@ class EnginePool:
     @contextmanager
     def connection(self) -> Iterator[Any]:
         if self._closed:
-            raise StoreUnavailableError("the store is closed; open it again")
+            raise StoreClosedError("the store is closed; open it again")
         try:
             connection = self._engine.connect()
         except exc.TimeoutError:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol
 
-from session_store.errors import StoreUnavailableError
+from session_store.errors import StoreClosedError, StoreUnavailableError
 
 
 class Pool(Protocol):
@@ -110,7 +110,7 @@ class ConnectionPool:
 
     def _opened(self) -> Any:
         if self._closed:
-            raise StoreUnavailableError("the store is closed; open it again")
+            raise StoreClosedError("the store is closed; open it again")
         while (connection := self._popped()) is not None:
             if self._is_alive(connection):
                 return connection

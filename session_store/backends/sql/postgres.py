@@ -65,6 +65,8 @@ FROM pg_stat_bgwriter, (SELECT CAST(%s AS text) AS xid, CAST(%s AS text) AS life
 _OUTCOMES: Final = {"committed": True, "aborted": False, "unknown": None}
 """All but ``in progress``, which ends."""
 
+_IS_GUARDED: Final = "SELECT row_security_active(%s)"
+
 _SWEEPING: Final = 0x53655374
 """The first half of the advisory lock of sweepers, "SeSt"; the second half is the store's."""
 
@@ -178,6 +180,24 @@ class PostgresDialect(Dialect):
         self, connection: psycopg.Connection[Any], text: str, rows: Iterable[Mapping[str, Any]]
     ) -> None:
         StoreCursor(connection).executemany(self._text(text), rows)
+
+    def insert_many(
+        self,
+        connection: psycopg.Connection[Any],
+        table: str,
+        columns: str,
+        rows: Iterable[Mapping[str, Any]],
+    ) -> None:
+        """By COPY: twice the entries a second, for a third of the client's time. Row-level security
+        refuses it."""
+        if connection.execute(_IS_GUARDED, [self.names.of(table)]).fetchone() == (True,):
+            super().insert_many(connection, table, columns, rows)
+            return
+        names = columns.split(", ")
+        text = f"COPY {self.names.of(table)} ({columns}) FROM STDIN"
+        with connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in names])
 
     @contextmanager
     def batch(self, connection: psycopg.Connection[Any]) -> Iterator[None]:

@@ -11,9 +11,12 @@ import psycopg
 
 from session_store.errors import (
     CorruptStoreError,
+    DiskFullError,
+    NotWritableError,
     SchemaError,
     SessionStoreError,
     StoreUnavailableError,
+    StoreUnreachableError,
 )
 
 
@@ -36,19 +39,19 @@ _MEANINGS: Final[dict[str, tuple[type[SessionStoreError], str]]] = {
     ),
     "55P03": (StoreUnavailableError, "{place} is locked by another transaction; try again"),
     "40": (StoreUnavailableError, "{place}: this write kept colliding with others; try again"),
-    "53100": (StoreUnavailableError, "the disk of {place} is full: free some space"),
+    "53100": (DiskFullError, "the disk of {place} is full: free some space"),
     "53300": (
         StoreUnavailableError,
         "{place} has no connection left: lower pool_size, raise max_connections, or use a pooler",
     ),
     "53": (StoreUnavailableError, "{place} is out of resources ({code}); try again"),
     "25006": (
-        StoreUnavailableError,
+        NotWritableError,
         "{place} is read-only, as a standby is: connect to the primary "
         "(?target_session_attrs=read-write), or see default_transaction_read_only",
     ),
     "42501": (
-        StoreUnavailableError,
+        NotWritableError,
         "the role that is used on {place} lacks a privilege: docs/dba.md lists what it needs",
     ),
     "42": (
@@ -120,12 +123,12 @@ def constraint(error: Exception) -> str:
 def translated(error: Exception, place: str, timeout: float) -> SessionStoreError:
     """Our error for one of psycopg's. ``place`` is shown; ``timeout``: the seconds it waited."""
     if isinstance(error, DeadlineError):
-        return StoreUnavailableError(f"{place} gave no answer for {timeout:g} s; try again")
+        return StoreUnreachableError(f"{place} gave no answer for {timeout:g} s; try again")
     code = getattr(error, "sqlstate", None) or (
         "22" if isinstance(error, psycopg.DataError) else ""
     )
     if is_lost(error):
-        return StoreUnavailableError(f"{place} can't be reached: {_refusal(error)}")
+        return StoreUnreachableError(f"{place} can't be reached: {_refusal(error)}")
     kind, message = (
         _MEANINGS.get(code)
         or _MEANINGS.get(code[:2])

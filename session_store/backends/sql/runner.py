@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 from session_store.backends.sql import forks
@@ -54,6 +54,9 @@ class Statements:
     def run_many(self, text: str, rows: Iterable[Mapping[str, Any]]) -> None:
         self._dialect.execute_many(self.connection, text, rows)
 
+    def insert_many(self, table: str, columns: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._dialect.insert_many(self.connection, table, columns, rows)
+
 
 class _UndecidedError(Exception):
     """A transaction was committed or not; nobody can say."""
@@ -84,22 +87,38 @@ class Runner:
         return self._tried(lambda: self._read(work))
 
     def write(
-        self, work: Work[T], *, repeatable: bool = False, at_once: Work[T | None] | None = None
+        self,
+        work: Work[T],
+        *,
+        repeatable: bool = False,
+        at_once: Work[T | None] | None = None,
+        in_bulk: bool = False,
     ) -> T:
         """Do work in a transaction that any exception rolls back; durable on return.
 
         ``repeatable``: done twice it is the same as once, and so it is done again when nobody knows
         whether it was committed. Otherwise ``OutcomeUnknownError`` says that. ``at_once``: what may
-        do the same in one statement; if it returns ``None``, nothing of it was done.
+        do the same in one statement; if it returns ``None``, nothing of it was done. ``in_bulk``:
+        what is sent is so much that statements are not sent together.
         """
         with self._turn():
             try:
                 result = None if at_once is None else self._written_at_once(at_once)
-                return self._tried(lambda: self._written(work)) if result is None else result
+                if result is not None:
+                    return result
+                return self._tried(lambda: self._written(work, in_bulk=in_bulk))
             except _UndecidedError:
                 if not repeatable:
                     raise self._unknown() from None
         return self._written_again(work)
+
+    def attempt(self, work: Work[Any]) -> None:
+        """Do work in a transaction, take it back, and commit that: all of a write but its effect.
+
+        PostgreSQL then writes its log durably; SQLite writes the pages as they were.
+        """
+        with self._turn():
+            self._tried(lambda: self._attempted(work))
 
     def size_bytes(self) -> int:
         return self.ask(lambda run: self.dialect.size_bytes(run.connection))
@@ -135,11 +154,11 @@ class Runner:
             connection.execute("COMMIT")
             return result
 
-    def _written(self, work: Work[T]) -> T:
+    def _written(self, work: Work[T], *, in_bulk: bool) -> T:
         failure, is_ending = None, False
         with self.pool.connection() as connection:
             try:
-                with self.dialect.batch(connection):
+                with nullcontext() if in_bulk else self.dialect.batch(connection):
                     mark = self.dialect.begin_writing(connection)
                     result = work(Statements(connection, self.dialect))
                     is_ending = True
@@ -152,6 +171,14 @@ class Runner:
         if failure is None or (outcome := self.dialect.is_committed(failure, mark, self.pool)):
             return result
         raise _UndecidedError if outcome is None else failure
+
+    def _attempted(self, work: Work[Any]) -> None:
+        with self.pool.connection() as connection, self.dialect.batch(connection):
+            self.dialect.begin_writing(connection)
+            connection.execute("SAVEPOINT attempt")
+            work(Statements(connection, self.dialect))
+            connection.execute("ROLLBACK TO SAVEPOINT attempt")
+            connection.execute("COMMIT")
 
     def _written_at_once(self, work: Work[T | None]) -> T | None:
         try:

@@ -22,7 +22,13 @@ from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.pool import ConnectionPool
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite_errors import translated
-from session_store.errors import SessionStoreError, SettingsError, StoreUnavailableError
+from session_store.errors import (
+    NotWritableError,
+    SchemaError,
+    SessionStoreError,
+    SettingsError,
+    StoreUnavailableError,
+)
 from session_store.queries import Scalar, has_labels
 
 Synchronous = Literal["FULL", "NORMAL"]
@@ -32,6 +38,9 @@ MINIMUM_VERSION: Final = (3, 35)
 
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 """A log that a long reader let grow is cut to this; without readers it stays at 4 MB."""
+
+ROOM: Final = 256 * 1024
+"""Bytes that must be free beside the file for it to be called writable."""
 
 _TIDY_WAIT: Final = 0.2
 """For how many seconds at most the cleanup keeps writers of other processes waiting for readers."""
@@ -43,8 +52,11 @@ def open_sqlite(
     synchronous: Synchronous = "FULL",
     pool_size: int = 5,
     busy_timeout: float = 30.0,
+    as_is: bool = False,
 ) -> SqlRepository:
     """Open the store in the file ``path``; a missing one is created, an older one upgraded.
+
+    Not with ``as_is``: then they are ``StoreUnavailableError`` and ``SchemaError``.
 
     ``synchronous="NORMAL"`` is faster, and a power cut may take the last acknowledged writes.
     ``pool_size``: how many calls can be under way at a time. ``busy_timeout``: seconds to wait
@@ -54,12 +66,14 @@ def open_sqlite(
     _check_options(synchronous, pool_size, busy_timeout)
     file = database_file.located(path)
     if not database_file.exists(file):
+        if as_is:
+            raise StoreUnavailableError(f"there is no store {file}; is the path right?")
         schema.upgrade(file, busy_timeout)
     dialect = SqliteDialect(file, synchronous, busy_timeout)
     pool = ConnectionPool(
         dialect.connect, size=pool_size, patience=busy_timeout, driver_error=sqlite3.Error
     )
-    pool.add(_first_connection(dialect))
+    pool.add(_first_connection(dialect, as_is=as_is))
     return SqlRepository(pool, dialect, file)
 
 
@@ -137,6 +151,18 @@ class SqliteDialect(Dialect):
         finally:
             connection.execute(f"PRAGMA busy_timeout = {self._pragmas['busy_timeout']}")
 
+    def check(self, connection: sqlite3.Connection) -> None:
+        """The log may have room where the disk has none, so that is asked apart."""
+        if not database_file.exists(self.path):
+            raise NotWritableError(f"{self.path} has vanished: restore a backup")
+        found = sqlite_layout.revision(self.path, connection)
+        if found != schema.HEAD:
+            raise SchemaError(
+                f"{self.path} is at revision {found}, and this release needs {schema.HEAD}: open "
+                "it anew, or run `session-store db upgrade`"
+            )
+        database_file.reserve(self.path, ROOM)
+
     def size_bytes(self, connection: sqlite3.Connection) -> int:
         return database_file.size_bytes(self.path)
 
@@ -155,14 +181,14 @@ def _check_options(synchronous: str, pool_size: int, busy_timeout: float) -> Non
         raise SettingsError("pool_size is 1 or more, busy_timeout 0 or more")
 
 
-def _first_connection(dialect: SqliteDialect) -> sqlite3.Connection:
+def _first_connection(dialect: SqliteDialect, *, as_is: bool) -> sqlite3.Connection:
     """Looks before anything is set: another program's database must stay as it is."""
     try:
         connection = database_file.connected(dialect.path, dialect.patience)
         try:
             database_file.check_whole(dialect.path, connection)
-            if sqlite_layout.revision(dialect.path, connection) != schema.HEAD:
-                schema.upgrade(dialect.path, dialect.patience)
+            if (found := sqlite_layout.revision(dialect.path, connection)) != schema.HEAD:
+                _upgrade(dialect, found, as_is=as_is)
             dialect.prepare(connection)
         except BaseException:
             connection.close()
@@ -170,6 +196,15 @@ def _first_connection(dialect: SqliteDialect) -> sqlite3.Connection:
         return connection
     except sqlite3.Error as error:
         raise dialect.translated(error) from None
+
+
+def _upgrade(dialect: SqliteDialect, revision: str | None, *, as_is: bool) -> None:
+    if as_is and revision in (None, *schema.REVISIONS):
+        raise SchemaError(
+            f"{dialect.path} is at revision {revision or 'none'}, and this release needs "
+            f"{schema.HEAD}: run `session-store db upgrade --url sqlite:///{dialect.path}`"
+        )
+    schema.upgrade(dialect.path, dialect.patience)
 
 
 def _has_labels(metadata: str, wanted: str) -> bool:

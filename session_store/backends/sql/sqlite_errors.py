@@ -8,6 +8,8 @@ from typing import Final
 
 from session_store.errors import (
     CorruptStoreError,
+    DiskFullError,
+    NotWritableError,
     OutcomeUnknownError,
     SchemaError,
     SessionStoreError,
@@ -18,7 +20,7 @@ _BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 _MEANINGS: Final[dict[int, tuple[type[SessionStoreError], str]]] = {
     sqlite3.SQLITE_FULL: (
-        StoreUnavailableError,
+        DiskFullError,
         "the disk of {path} is full: free some space, then try again",
     ),
     sqlite3.SQLITE_IOERR: (
@@ -44,7 +46,7 @@ _MEANINGS: Final[dict[int, tuple[type[SessionStoreError], str]]] = {
 } | dict.fromkeys(
     (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH),
     (
-        StoreUnavailableError,
+        NotWritableError,
         "can't open or write {path} ({name}): check that it and its directory are there, writable "
         "for this user, and on a file system that is not read-only",
     ),

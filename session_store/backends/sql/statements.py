@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any, Final, NamedTuple
 
 from session_store.backends.sql.dialect import Dialect
@@ -245,6 +245,67 @@ def _remove(end: str, skip_locked: str) -> str:
         "DELETE FROM sessions WHERE id IN (WITH expired AS MATERIALIZED ("
         f"SELECT id FROM sessions WHERE {end} ORDER BY {end.partition(' ')[0]} "
         f"LIMIT :limit{skip_locked}) SELECT id FROM expired) RETURNING id"
+    )
+
+
+_WANTED: Final = (
+    "unnest(CAST(:apps AS text[]), CAST(:ids AS text[]), CAST(:users AS text[])) "
+    "AS wanted (app, name, owner)"
+)
+_IS_WANTED: Final = "app_name = app AND session_id = name AND user_id BETWEEN owner AND owner"
+
+DELETE_MANY: Final = "DELETE FROM sessions WHERE id = ANY(:ids)"
+
+
+def load_many(keys: Sequence[SessionKey]) -> tuple[Statement, Statement]:
+    """The sessions of these keys with their rows' ids, and all their entries with their session's,
+    in the order of ``seq``, where a statement is a round trip."""
+    values, found = _wanted(keys), f"FROM {_WANTED} JOIN sessions ON {_IS_WANTED}"
+    entries = (
+        f"SELECT session, {_ENTRY} FROM session_entries "
+        f"WHERE session = ANY(ARRAY(SELECT id {found})) ORDER BY session, seq"
+    )
+    return Statement(f"SELECT id, {_RECORD} {found}", values), Statement(entries, values)
+
+
+def find_heads(keys: Sequence[SessionKey], lock: str = "") -> Statement:
+    """``FIND_HEAD`` of many keys, where a statement is a round trip."""
+    documents = "'{}', '{}', '{}'"
+    text = f"SELECT id, {_HEAD}, {documents} FROM {_WANTED} JOIN sessions ON {_IS_WANTED}{lock}"
+    return Statement(text, _wanted(keys))
+
+
+def _wanted(keys: Sequence[SessionKey]) -> dict[str, Any]:
+    return {
+        "apps": [key.app_name for key in keys],
+        "ids": [key.session_id for key in keys],
+        "users": [key.user_id for key in keys],
+    }
+
+
+def scan(after: SessionKey | None, limit: int) -> Statement:
+    """Stamps in the order of the key, after one; read from the index of the key and the table."""
+    where, values = "", dict[str, Any]()
+    if after is not None:
+        where = "WHERE (app_name, session_id, user_id) > (:app_name, :session_id, :user_id)"
+        values = after._asdict()
+    return Statement(
+        "SELECT app_name, user_id, session_id, version, last_seq, created_at, updated_at, "
+        f"expires_at FROM sessions {where} ORDER BY app_name, session_id, user_id LIMIT :limit",
+        values | {"limit": limit},
+    )
+
+
+def scan_shared(after: tuple[str, str] | None, limit: int) -> Statement:
+    """Shared documents in the order of their key, after one."""
+    where, values = "", dict[str, Any]()
+    if after is not None:
+        where = "WHERE (app_name, user_id) > (:app_name, :user_id)"
+        values = dict(zip(("app_name", "user_id"), after, strict=True))
+    return Statement(
+        f"SELECT app_name, user_id, document FROM shared_states {where} "
+        "ORDER BY app_name, user_id LIMIT :limit",
+        values | {"limit": limit},
     )
 
 

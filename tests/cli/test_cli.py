@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from session_store import PersistentSessionService, __version__
+from session_store import PersistentSessionService, Status, __version__
 from session_store.demo import story
-from session_store.entrypoints.cli import main
+from session_store.entrypoints.cli import main, make_parser
+from session_store.entrypoints.conditions import STATUSES
+from tests.cli.support import run
 
-HEAVY = {"sqlalchemy", "alembic", "rich", "anyio", "dotenv", "session_store.demo.story"}
+HEAVY = {"pydantic", "sqlalchemy", "alembic", "psycopg", "rich", "anyio", "dotenv", "sqlite3"}
 
 
 @pytest.fixture
@@ -27,12 +33,6 @@ def edited(tmp_path: Path) -> Path:
     file = tmp_path / "sessions.json"
     file.write_text(file.read_text().replace("helo", "hello"))
     return file
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "session_store", *arguments]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 def test_the_version_is_the_packages() -> None:
@@ -54,14 +54,40 @@ def test_help_imports_nothing_heavy() -> None:
     assert HEAVY.isdisjoint(done.stderr.split())
 
 
-@pytest.mark.parametrize("command", ["demo", "accept"])
-def test_help_of_a_command_shows_an_example(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    assert f"example: session-store {command} " in capsys.readouterr().out
+def parsers(parser: argparse.ArgumentParser, name: str = "session-store") -> Iterator[Any]:
+    """Of all commands and of their commands, by their whole names."""
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, child in action.choices.items():
+                yield from parsers(child, f"{name} {word}")
+
+
+PARSERS = dict(parsers(make_parser()))
+
+
+def test_all_commands_are_there() -> None:
+    wanted = "stats list show tail search delete cleanup demo accept db completion"
+    assert {f"session-store {name}" for name in wanted.split()} <= PARSERS.keys()
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_help_of_a_command_shows_an_example_that_is_one(name: str) -> None:
+    label, _, example = PARSERS[name].format_help().replace("\n", " ").rpartition("example: ")
+    words = shlex.split(example.partition(" >")[0])
+    assert label
+    assert " ".join(words).startswith(name)
+    assert make_parser().parse_args(words[1:]).run
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_help_of_options_is_there(name: str) -> None:
+    assert all(action.help for action in PARSERS[name]._actions if action.option_strings)
+    assert PARSERS[name].description.endswith(".")
+
+
+def test_the_statuses_are_those_of_sessions() -> None:
+    assert tuple(Status) == STATUSES
 
 
 @pytest.mark.parametrize(
@@ -98,7 +124,7 @@ def test_accept_takes_an_edited_file_and_says_how_many_sessions_it_holds(
 def test_accept_leaves_a_broken_file_as_it_is(edited: Path) -> None:
     broken = edited.read_text()[:-20]
     edited.write_text(broken)
-    done = run("accept", str(edited))
+    done = run("accept", edited)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("session-store: error: ")
     assert done.stderr.count("\n") == 1
@@ -106,7 +132,7 @@ def test_accept_leaves_a_broken_file_as_it_is(edited: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_an_error_in_one_line(tmp_path: Path) -> None:
-    done = run("accept", str(tmp_path / "sessions.json"))
+    done = run("accept", tmp_path / "sessions.json")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "session-store: error: there is no " in done.stderr
 
