@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults bench bench-peers lint format wheel-test migrations-check cockroachdb-check clean
+.PHONY: help setup demo test test-faults soak bench bench-peers lint format wheel-test migrations-check cockroachdb-check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -32,6 +32,9 @@ test: setup ## the test suite; ARGS="-k name"
 
 test-faults: setup ## the fault suite at its full counts; ARGS="F1 S2"
 	@"$(UV)" run python -m tests.faults $(ARGS)
+
+soak: setup ## everything at once for long; ARGS="--minutes 30"
+	@"$(UV)" run python -m tests.faults.soak $(ARGS)
 
 bench: setup ## how fast the stores are beside SQL by hand; ARGS="--stores sqlite"
 	@"$(UV)" run python -m benchmarks --json docs/benchmarks.json --svg docs/benchmarks.svg $(ARGS)

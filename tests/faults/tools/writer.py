@@ -42,10 +42,11 @@ class Writer:
         self.pid = forked(work)
         os.close(writing)
 
-    def wait(self, number: int) -> None:
-        """For so many acknowledgements."""
+    def wait(self, number: int) -> int:
+        """For so many acknowledgements; the last number of all that came."""
         for _ in range(number):
             self._read()
+        return self._acknowledged
 
     def stop(self) -> None:
         """When this returns, it does nothing any more, in the kernel neither."""
