@@ -9,9 +9,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store.entrypoints.commands import OK, add_command, counted
+from session_store.entrypoints.asking import add_yes_option, check_can_ask, is_meant
+from session_store.entrypoints.commands import FAILED, OK, add_command, counted
+from session_store.entrypoints.output import Output, add_json_option, say
 from session_store.entrypoints.progress import progress
 from session_store.entrypoints.store import add_store_option, settings_of
 
@@ -33,9 +36,11 @@ def export(arguments: argparse.Namespace) -> int:
         report = export_sessions(
             found.repository, arguments.file, overwrite=arguments.overwrite, on_progress=tell
         )
-    # Standard output may be the export itself.
-    place = sys.stderr if arguments.file == "-" else sys.stdout
-    show(arguments, report, f"exported {_held(report)}; {report.bytes:,} bytes", file=place)
+    text = f"exported {_held(report)}; {report.bytes:,} bytes"
+    if arguments.file == "-":
+        say(text)  # standard output is the export itself
+    else:
+        show(arguments, report, text)
     return OK
 
 
@@ -60,11 +65,10 @@ def copy(arguments: argparse.Namespace) -> int:
     from session_store.errors import SettingsError
     from session_store.transfer import copy_sessions
 
-    if arguments.delete and not arguments.yes:
-        arguments.refuse(
-            f"{arguments.destination} would lose what {arguments.source} does not have; "
-            "add --yes if you mean it"
-        )
+    if arguments.delete:
+        check_can_ask(arguments)
+        if not is_meant(arguments, partial(_what_is_lost, arguments)):
+            return FAILED
     with source(arguments.source) as found:
         if found.is_copy and arguments.live:
             raise SettingsError(
@@ -158,14 +162,13 @@ def _add_copy(commands: Commands) -> None:
     parser.add_argument(
         "--delete", action="store_true", help="remove from the destination what the source has not"
     )
-    parser.add_argument("--yes", action="store_true", help="do it, and lose what --delete removes")
+    add_yes_option(parser)
     parser.add_argument(
         "--no-verify",
         action="store_true",
         help="do not read again what an earlier copy has written; what this one writes is always "
         "read back and compared",
     )
-    parser.set_defaults(refuse=parser.error)
     _add_policy(parser, "a session that the destination has from elsewhere")
     add_json_option(parser)
 
@@ -183,18 +186,14 @@ def _add_policy(parser: argparse.ArgumentParser, what: str) -> None:
 # For the other commands that move sessions --------------------------------------------------------
 
 
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
-
-
-def show(arguments: argparse.Namespace, report: Any, text: str, *, file: Any = None) -> None:
+def show(arguments: argparse.Namespace, report: Any, text: str) -> None:
     """The figures of a report for programs, or in words for people."""
     if arguments.json:
-        import json
         from dataclasses import asdict
 
-        text = json.dumps(asdict(report))
-    print(text, file=file or sys.stdout)
+        Output().json(asdict(report))
+    else:
+        Output().line(text)
 
 
 def source(store: str | None) -> AbstractContextManager[Source]:
@@ -231,6 +230,13 @@ def told(what: str) -> Iterator[Progress]:
                 stack.close()
 
         yield tell
+
+
+def _what_is_lost(arguments: argparse.Namespace) -> str:
+    from session_store.backends import storage_of
+
+    places = [storage_of(one).path for one in (arguments.source, arguments.destination)]
+    return "what {} does not have is deleted from {}: go on".format(*places)
 
 
 def _wait() -> None:

@@ -32,7 +32,7 @@ def test_every_shell_gets_all_commands(shell: str, capsys: pytest.CaptureFixture
     ("words", "part", "expected"),
     [
         ("", "st", {"stats"}),
-        ("", "c", {"cleanup", "completion"}),
+        ("", "c", {"cleanup", "completion", "copy"}),
         ("db", "up", {"upgrade"}),
         ("list", "--sta", {"--status"}),
         ("list --status", "pa", {"paused"}),
