@@ -32,6 +32,7 @@ from session_store.ids import new_id
 from session_store.operations import Moment, Operation, Put
 from session_store.records import EntryRecord, SessionRecord
 from session_store.transfer import sources
+from session_store.transfer.archive import Archive, archive_sessions
 from session_store.transfer.copying import copy_sessions
 from session_store.transfer.exporting import export_sessions
 from session_store.transfer.importing import import_sessions
@@ -160,11 +161,23 @@ def copy(source: str, destination: str) -> int:
         return copy_sessions(one.repository, other).entries
 
 
+def archive(place: str, directory: str) -> int:
+    """Everything leaves the store, since at the end of time all of it is idle."""
+    end = datetime.max.replace(tzinfo=UTC)
+    before = os.path.getsize(place)
+    with open_repository(place) as repository:
+        report = archive_sessions(repository, Archive(directory), Moment(end, idle_cutoff=end))
+    after = sum(one.stat().st_size for one in Path(directory).rglob("*.zst"))
+    print(f"archive with its indexes: {before / after:.2f} times smaller", file=sys.stderr)
+    return report.entries
+
+
 STEPS: dict[str, Callable[[str, str], int]] = {
     "fill": fill,
     "export": export,
     "import": load_export,
     "copy": copy,
+    "archive": archive,
 }
 
 
@@ -176,6 +189,7 @@ def steps(directory: Path, sessions: int, postgres: str | None) -> Iterator[Step
     yield Step("import", str(directory / "export.jsonl.zst"), str(directory / "imported.db"))
     yield Step("copy", source, str(directory / "copied.db"))
     yield Step("copy", source, str(directory / "copied.db"))
+    yield Step("archive", str(directory / "imported.db"), str(directory / "archive"))
     if postgres:
         yield Step("copy", source, postgres)
         yield Step("copy", postgres, str(directory / "back.db"))
@@ -211,12 +225,12 @@ def _take(step: Step) -> None:
 
 def _report(step: Step, limit: float) -> None:
     command = [sys.executable, "-m", "benchmarks.transfer", "--step", *step]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=limit)
     found = json.loads(done.stdout)
     rate = found["entries"] / found["seconds"]
     size = os.path.getsize(step.destination) / 1e6 if os.path.isfile(step.destination) else 0
     print(
-        f"{step.name:6} {_shown(step.source):>24} -> {_shown(step.destination):28} "
+        f"{step.name:7} {_shown(step.source):>24} -> {_shown(step.destination):28} "
         f"{found['entries']:>9,} entries {found['seconds']:7.1f} s {rate:>8,.0f}/s "
         f"peak {found['peak']:4.0f} MB" + (f"  {size:,.0f} MB on disk" if size else ""),
         flush=True,

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -14,6 +15,17 @@ JITTER: Final = 0.1
 """Share of the interval by which a run comes earlier or later, so that workers don't meet."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchivePolicy:
+    """Where sessions go that the cleanup removes; also completed ones, which were last written so
+    long ago. Files are removed after ``retention``."""
+
+    path: str
+    completed_after: timedelta | None = None
+    retention: timedelta | None = None
+
 
 Sweep = Callable[[Callable[[], bool]], int]
 """Removes expired sessions in batches, asking between two whether to stop; how many it removed."""

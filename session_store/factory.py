@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from session_store.cleanup import ArchivePolicy
 from session_store.service import InMemorySessionService, PersistentSessionService, SessionService
 from session_store.settings import Settings
 
@@ -23,6 +24,7 @@ def create_session_service(settings: Settings | None = None) -> SessionService:
         settings.storage_path,
         auto_save=settings.auto_save,
         storage_url=settings.storage_url,
+        archive=archive_of(settings),
         **_common(settings),
         **options_of(settings),
     )
@@ -39,6 +41,21 @@ def _common(settings: Settings) -> dict[str, Any]:
         "expiration_policy": settings.expiration_policy,
         "cleanup_interval": None if minutes is None else timedelta(minutes=minutes),
     }
+
+
+def archive_of(settings: Settings) -> ArchivePolicy | None:
+    """Where they say that sessions go at their end."""
+    if settings.archive_path is None:
+        return None
+    return ArchivePolicy(
+        path=settings.archive_path,
+        completed_after=_days(settings.archive_completed_days),
+        retention=_days(settings.archive_retention_days),
+    )
+
+
+def _days(days: float | None) -> timedelta | None:
+    return None if days is None else timedelta(days=days)
 
 
 def options_of(settings: Settings) -> dict[str, Any]:

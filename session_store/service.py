@@ -16,9 +16,10 @@ from typing import Any, Final, Self
 from session_store.backends import Storage, open_storage, storage_at, storage_of
 from session_store.backends.buffered import BufferedRepository
 from session_store.checkpoints import SessionCheckpoints
-from session_store.cleanup import Cleaner
+from session_store.cleanup import ArchivePolicy, Cleaner
 from session_store.errors import InvalidValueError, SettingsError
 from session_store.metrics import metered, watch
+from session_store.operations import Moment
 from session_store.queries import StoreStats
 from session_store.reader import (
     DEFAULT_EXPIRATION_HOURS,
@@ -50,6 +51,7 @@ class SessionService(SessionCheckpoints):
 
     ``cleanup_interval``: how often expired sessions are removed in a thread of their own, first at
     the start, then with 10 % of jitter; ``None``: only by ``cleanup_expired_sessions``.
+    ``archive``: expired sessions go there instead of being lost.
     ``storage`` is what the statistics say about where the sessions lie.
     """
 
@@ -62,6 +64,7 @@ class SessionService(SessionCheckpoints):
         expiration_policy: ExpirationPolicy = "idle",
         cleanup_interval: timedelta | None = HOURLY,
         auto_save: bool = True,
+        archive: ArchivePolicy | None = None,
         clock: Clock = utc_now,
     ) -> None:
         check_options(expiration_hours, expiration_policy, cleanup_interval)
@@ -75,6 +78,7 @@ class SessionService(SessionCheckpoints):
         self.storage = storage
         self.auto_save = auto_save
         self.is_closed = False
+        self._archive = archive
         self._cleaner = Cleaner(self._sweep, cleanup_interval) if cleanup_interval else None
         watch(self._stats, storage.type)
         atexit.register(self.close)
@@ -186,12 +190,24 @@ class SessionService(SessionCheckpoints):
         self, stopping: Callable[[], bool] = lambda: False, max_age_hours: float | None = None
     ) -> int:
         at, removed = self._moment(max_age_hours), 0
+        if self._archive:
+            return self._archived(self._archive, at, stopping)
         while not stopping():
             batch = self.repository.remove_expired(at, SWEEP_BATCH)
             removed += batch
             if batch < SWEEP_BATCH:
                 break
         return removed
+
+    def _archived(self, policy: ArchivePolicy, at: Moment, stopping: Callable[[], bool]) -> int:
+        """What ``auto_save=False`` holds back may be what keeps a session alive: then later."""
+        from session_store.transfer.archive import swept
+
+        buffer = self._buffer()
+        if buffer and buffer.unsaved:
+            return 0
+        inner = buffer.inner if buffer else self.repository
+        return swept(inner, policy, at, stopping=stopping, clock=self._clock).sessions
 
 
 def check_options(
@@ -248,6 +264,7 @@ class PersistentSessionService(SessionService):
         storage_url: str | None = None,
         expiration_policy: ExpirationPolicy = "idle",
         cleanup_interval: timedelta | None = HOURLY,
+        archive: ArchivePolicy | None = None,
         clock: Clock = utc_now,
         **options: Any,
     ) -> None:
@@ -262,5 +279,6 @@ class PersistentSessionService(SessionService):
             expiration_policy=expiration_policy,
             cleanup_interval=cleanup_interval,
             auto_save=auto_save,
+            archive=archive,
             clock=clock,
         )

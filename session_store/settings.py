@@ -51,6 +51,13 @@ class Settings(BaseModel):
     cleanup_interval_minutes: float | None = Field(
         60, gt=0, le=MAX_MINUTES, description="a number of minutes above 0, up to a year, or never"
     )
+    archive_path: str | None = Field(None, description="a path")
+    archive_completed_days: float | None = Field(
+        None, gt=0, le=36_525, description="a number of days above 0, or never"
+    )
+    archive_retention_days: float | None = Field(
+        None, gt=0, le=36_525, description="a number of days above 0, or never"
+    )
     auto_save: bool = Field(True, description="true or false")
     pool_size: int = Field(5, ge=1, le=1000, description="a number of connections, 1 to 1000")
     sqlite_synchronous: Literal["FULL", "NORMAL"] = Field("FULL", description="FULL or NORMAL")
@@ -63,7 +70,13 @@ class Settings(BaseModel):
     )
     postgres_pooler: bool = Field(False, description="true or false")
 
-    @field_validator("expiration_hours", "cleanup_interval_minutes", mode="before")
+    @field_validator(
+        "expiration_hours",
+        "cleanup_interval_minutes",
+        "archive_completed_days",
+        "archive_retention_days",
+        mode="before",
+    )
     @classmethod
     def _never(cls, value: object) -> object:
         return None if value == "never" else value

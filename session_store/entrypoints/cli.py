@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from session_store import __version__
-from session_store.entrypoints import completion, db, listing, moving, removal, search, show, stats
+from session_store.entrypoints import (
+    archiving,
+    completion,
+    db,
+    listing,
+    moving,
+    removal,
+    search,
+    show,
+    stats,
+)
 from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.entrypoints.output import say
 from session_store.errors import (
@@ -83,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_accept(commands)
     moving.add_to(commands)
+    archiving.add_to(commands)
     db.add_to(commands)
     completion.add_to(commands)
     return parser

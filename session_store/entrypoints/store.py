@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from datetime import datetime
 
+    from session_store.repository import SessionRepository
     from session_store.service import SessionService
     from session_store.settings import Settings
 
@@ -36,6 +37,11 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
 
 def add_expired_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--archived",
+        action="store_true",
+        help="sessions in the archive of SESSION_ARCHIVE_PATH, instead of those in the store",
+    )
+    parser.add_argument(
         "--with-expired",
         action="store_true",
         help="also sessions that have expired and wait for the cleanup; without, what the "
@@ -49,9 +55,11 @@ def opened(arguments: argparse.Namespace) -> Iterator[SessionService]:
     from session_store.service import SessionService
 
     settings = settings_of(arguments.store)
-    options = _of_expiry(settings, everything=getattr(arguments, "with_expired", False))
+    is_archive = getattr(arguments, "archived", False)
+    everything = is_archive or getattr(arguments, "with_expired", False)
+    options = _of_expiry(settings, everything=everything)
     storage = settings.storage
-    repository = open_storage(storage, **_options(settings))
+    repository = _archive(settings) if is_archive else open_storage(storage, **_options(settings))
     with SessionService(repository, storage=storage, cleanup_interval=None, **options) as service:
         yield service
 
@@ -66,6 +74,15 @@ def settings_of(store: str | None) -> Settings:
     if not settings.persistence_enabled or settings.storage.type == "memory":
         raise SettingsError("what is in memory is another process's own; name a store with --store")
     return settings
+
+
+def _archive(settings: Settings) -> SessionRepository:
+    from session_store.transfer.archive import Archive
+    from session_store.transfer.archived import ArchiveRepository
+
+    if settings.archive_path is None:
+        raise SettingsError("say where the archive is: SESSION_ARCHIVE_PATH=/srv/archive")
+    return ArchiveRepository(Archive(settings.archive_path))
 
 
 def _given(storage: Storage, url: str) -> dict[str, str]:

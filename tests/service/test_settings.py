@@ -184,7 +184,7 @@ def test_the_example_names_every_variable_with_its_default() -> None:
     assert list(dotenv_values(EXAMPLE)) == NAMES
     assert Settings.load(EXAMPLE, {}) == Settings()
     written = {name: value for name, value in dotenv_values(EXAMPLE).items() if value}
-    empty = {"STORAGE_URL", "POSTGRES_SCHEMA", "POSTGRES_TABLE_PREFIX"}
+    empty = {"STORAGE_URL", "ARCHIVE_PATH", "POSTGRES_SCHEMA", "POSTGRES_TABLE_PREFIX"}
     assert set(NAMES) - set(written) == {f"SESSION_{name}" for name in empty}
     text = EXAMPLE.read_text()
     assert all(f"\n{name}=" in text for name in NAMES)
