@@ -18,8 +18,8 @@ from tests.faults.sweep import sweeps
 from tests.faults.tools.fault_process import KILL, KILLED, SHORT, Answer, Fault
 
 OPERATIONS = {
-    "file": ("create", "apply", "delete", "expire", "convert"),
-    "sqlite": ("create", "apply", "delete", "expire"),
+    "file": ("create", "apply", "delete", "expire", "import", "convert"),
+    "sqlite": ("create", "apply", "delete", "expire", "import"),
 }
 ERRORS = (ENOSPC, EDQUOT, EFBIG, EIO, EROFS, EMFILE)
 FULL = {ENOSPC, EDQUOT, EFBIG}
@@ -27,8 +27,8 @@ FULL = {ENOSPC, EDQUOT, EFBIG}
 
 @check(
     "F2",
-    "after SIGKILL at any file call of create, apply, delete, expire, convert, exactly the old or "
-    "the new state is there",
+    "after SIGKILL at any file call of create, apply, delete, expire, import, and of the first "
+    "save over an older program's file, exactly the old or the new state is there",
     stores=["file"],
     trials=(8, EVERY),
     broken=[written_in_place],
@@ -37,8 +37,8 @@ FULL = {ENOSPC, EDQUOT, EFBIG}
 )
 @check(
     "S4",
-    "after SIGKILL at any file call of create, apply, delete, expire, exactly the old or the new "
-    "state is there",
+    "after SIGKILL at any file call of create, apply, delete, expire, import, exactly the old or "
+    "the new state is there",
     stores=["sqlite"],
     trials=(8, EVERY),
     broken=[journal_in_memory],
@@ -98,7 +98,7 @@ def _unclear(errno: int, answer: Answer) -> str | None:
     "F4",
     "a fault after the rename is the error that says: visible, durability unknown",
     stores=["file"],
-    trials=(30, 30),
+    trials=(36, 36),
     broken=[every_error_says_nothing_was_written],
     needs=[compiler],
 )

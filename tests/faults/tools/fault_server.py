@@ -17,13 +17,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from session_store.backends.json_file import JsonFileRepository, accept_edited_file
+from session_store.backends.memory import MemoryRepository
 from session_store.backends.sql.sqlite import open_sqlite
 from session_store.errors import SessionStoreError
 from session_store.repository import SessionRepository
 from session_store.testing.given import KEY, OTHERS, at, change, contents, create, messages
+from session_store.transfer.exporting import export_sessions
+from session_store.transfer.importing import import_sessions
 
 OPERATIONS: dict[str, Callable[[SessionRepository], object]] = {
     "create": lambda repository: create(repository, OTHERS[0], history="ab"),
@@ -32,6 +36,7 @@ OPERATIONS: dict[str, Callable[[SessionRepository], object]] = {
     ),
     "delete": lambda repository: repository.delete(KEY, at(1)),
     "expire": lambda repository: repository.remove_expired(at(9, idle_cutoff=5), 10),
+    "import": lambda repository: import_sessions(os.environ["EXPORTED"], repository),
 }
 OPENED: dict[str, Callable[[Path], SessionRepository]] = {
     "file": JsonFileRepository,
@@ -81,7 +86,7 @@ def _afterwards(
         "temporary": temporary,
         "held": held,
         "found": found,
-        "next_error": _error(lambda: create(repository, OTHERS[1])),
+        "next_error": _error(lambda: create(repository, OTHERS[2])),
         "held_after_next": contents(repository),
     }
 
@@ -127,7 +132,18 @@ def broken(variant: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def exported() -> Iterator[None]:
+    """The file that is imported: two sessions, which become one transaction."""
+    with TemporaryDirectory() as directory, MemoryRepository() as repository:
+        for key in OTHERS[:2]:
+            create(repository, key, history="ab", state={"n": 1})
+        os.environ["EXPORTED"] = f"{directory}/two.jsonl"
+        export_sessions(repository, os.environ["EXPORTED"])
+        yield
+
+
 if __name__ == "__main__":
     logging.disable()
-    with socket.socket(fileno=int(sys.argv[1])) as given, broken(sys.argv[2]):
+    with socket.socket(fileno=int(sys.argv[1])) as given, exported(), broken(sys.argv[2]):
         serve(given)

@@ -106,9 +106,11 @@ static enum outcome met(const char *call, const char *full) {
     if (!real)                                                                                    \
         real = dlsym(RTLD_NEXT, #name)
 
-#define TRANSFER(name, kind, buffer, is_read, parameters, whole, half)                            \
+#define TYPES(...) __VA_ARGS__
+
+#define TRANSFER(name, is_read, types, parameters, whole, half)                                   \
     ssize_t name parameters {                                                                     \
-        REAL(ssize_t, name, KIND_##kind(buffer));                                                 \
+        REAL(ssize_t, name, types);                                                               \
         if ((!is_read || armed.reads) && counts_descriptor(fd, full)) {                           \
             enum outcome outcome = met(#name, full);                                              \
             if (outcome == FAILED)                                                                \
@@ -118,17 +120,17 @@ static enum outcome met(const char *call, const char *full) {
         }                                                                                         \
         return real whole;                                                                        \
     }
-#define KIND_here(buffer) int, buffer, size_t
-#define KIND_there(buffer) int, buffer, size_t, off_t
 
-TRANSFER(write, here, const void *, 0, (int fd, const void *data, size_t size), (fd, data, size),
+TRANSFER(write, 0, TYPES(int, const void *, size_t), (int fd, const void *data, size_t size),
+         (fd, data, size), (fd, data, size / 2))
+TRANSFER(pwrite64, 0, TYPES(int, const void *, size_t, off_t),
+         (int fd, const void *data, size_t size, off_t at), (fd, data, size, at),
+         (fd, data, size / 2, at))
+TRANSFER(read, 1, TYPES(int, void *, size_t), (int fd, void *data, size_t size), (fd, data, size),
          (fd, data, size / 2))
-TRANSFER(pwrite64, there, const void *, 0, (int fd, const void *data, size_t size, off_t at),
-         (fd, data, size, at), (fd, data, size / 2, at))
-TRANSFER(read, here, void *, 1, (int fd, void *data, size_t size), (fd, data, size),
-         (fd, data, size / 2))
-TRANSFER(pread64, there, void *, 1, (int fd, void *data, size_t size, off_t at),
-         (fd, data, size, at), (fd, data, size / 2, at))
+TRANSFER(pread64, 1, TYPES(int, void *, size_t, off_t),
+         (int fd, void *data, size_t size, off_t at), (fd, data, size, at),
+         (fd, data, size / 2, at))
 
 #define CALL(name, condition, types, parameters, arguments)                                       \
     int name parameters {                                                                         \
@@ -137,8 +139,6 @@ TRANSFER(pread64, there, void *, 1, (int fd, void *data, size_t size, off_t at),
             return -1;                                                                            \
         return real arguments;                                                                    \
     }
-#define TYPES(...) __VA_ARGS__
-
 CALL(fsync, counts_descriptor(fd, full), int, (int fd), (fd))
 CALL(fdatasync, counts_descriptor(fd, full), int, (int fd), (fd))
 CALL(fchmod, counts_descriptor(fd, full), TYPES(int, mode_t), (int fd, mode_t mode), (fd, mode))
