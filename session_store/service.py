@@ -79,6 +79,8 @@ class SessionService(SessionCheckpoints):
         self.auto_save = auto_save
         self.is_closed = False
         self._archive = archive
+        if archive:
+            _check_archive(archive)
         self._cleaner = Cleaner(self._sweep, cleanup_interval) if cleanup_interval else None
         watch(self._stats, storage.type)
         atexit.register(self.close)
@@ -208,6 +210,13 @@ class SessionService(SessionCheckpoints):
             return 0
         inner = buffer.inner if buffer else self.repository
         return swept(inner, policy, at, stopping=stopping, clock=self._clock).sessions
+
+
+def _check_archive(archive: ArchivePolicy) -> None:
+    """Now, and not when the first cleanup comes."""
+    from session_store.transfer.archive import Archive
+
+    Archive(archive.path)
 
 
 def check_options(
