@@ -134,7 +134,9 @@ def decode_cursor(cursor: Any, length: int) -> tuple[str, ...]:
 
 def _encode(value: Any, path: str, depth: int, limit: int) -> str:
     try:
-        _check(value, depth, _Budget(limit))
+        budget = _Budget(limit)
+        _check(value, depth, budget)
+        budget.spend(0)
     except _RefusedError as refused:
         raise refused.kind(path + refused.path, refused.problem) from None
     return _sized(value, path, limit)
@@ -162,7 +164,8 @@ class _Budget:
     """How many bytes a value may take, counted low, before all of it was seen.
 
     A list that holds one list twice, that one another twice and so on, is small in memory and
-    endless as JSON.
+    endless as JSON; so is one that holds a long text a million times. Texts only lower ``left``,
+    which arrays and objects look at, and who checked the whole.
     """
 
     __slots__ = ("left", "limit")
@@ -180,6 +183,7 @@ class _Budget:
 def _check(value: Any, depth: int, budget: _Budget) -> None:
     kind = type(value)
     if kind is str:
+        budget.left -= len(value)
         _check_text(value)
     elif kind is int:
         _check_int(value)
@@ -217,6 +221,7 @@ def _check_object(value: Mapping[Any, Any], depth: int, budget: _Budget) -> None
         if not isinstance(key, str):
             raise _RefusedError(f"has a key of type {type(key).__name__}; JSON keys are strings")
         try:
+            budget.left -= len(key)
             _check_text(key)
             _check(item, depth + 1, budget)
         except _RefusedError as refused:
@@ -252,7 +257,7 @@ def _check_subclass(value: Any, depth: int, budget: _Budget) -> None:
 _Check: TypeAlias = Callable[[Any, int, _Budget], None]
 
 _EXTENSIBLE: Final[tuple[tuple[type | tuple[type, ...], _Check], ...]] = (
-    (str, lambda value, *_: _check_text(value)),
+    (str, lambda value, depth, budget: _check(str.__str__(value), depth, budget)),
     (int, lambda value, *_: _check_int(value)),
     (float, lambda value, *_: _check_float(value)),
     (dict, _check_object),

@@ -109,6 +109,12 @@ class TestEncode:
         with pytest.raises(TooLargeError, match="limit"):
             codec.encode_document({"v": value}, "d")
 
+    @pytest.mark.parametrize("repeated", ["x" * 100_000, {"x" * 100_000: 0}], ids=["text", "key"])
+    def test_a_long_text_that_is_held_a_million_times_is_refused(self, repeated: Any) -> None:
+        """Before its JSON is made, which would have 100 GB."""
+        with pytest.raises(InvalidValueError, match="limit"):
+            codec.encode([repeated] * 1_000_000, "v")
+
     def test_the_budget_refuses_nothing_that_fits(self) -> None:
         for value, size in (([], 3), (0, 2)):
             number = (codec.MAX_DOCUMENT_BYTES - 7) // size
