@@ -56,7 +56,7 @@ def every_session_is_read() -> Iterator[None]:
     stores=["file", "sqlite", "postgresql"],
     trials=(2000, 100_000),
     broken=[a_session_is_named, every_session_is_read],
-    broken_trials=20_000,
+    broken_trials=8000,
 )
 def statistics(place: Place, trials: int) -> Outcomes:
     """One trial is one session that is stored, of which any might be shown."""
