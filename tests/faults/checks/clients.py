@@ -139,7 +139,7 @@ def stale_versions(place: Place, trials: int) -> Outcomes:
     stores=STORES,
     trials=(300, 10_000),
     broken=[what_was_expired_is_deleted_later],
-    broken_trials=2000,
+    broken_trials=20_000,
 )
 def touched_in_time(place: Place, trials: int) -> Outcomes:
     """Each session is about to go when its user comes back; the sweeper never rests."""

@@ -67,6 +67,7 @@ def appends(place: Place, trials: int) -> Outcomes:
     stores=["sqlite"],
     trials=(160, 2000),
     broken=[deferred_begin, any_version_will_do],
+    broken_trials=4000,
 )
 def read_modify_writes(place: Place, trials: int) -> Outcomes:
     with place.open() as repository:
