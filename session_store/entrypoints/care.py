@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 
 def backup(arguments: argparse.Namespace) -> int:
-    from session_store.transfer.backup import backup_store
+    from session_store.care import backup_store
 
-    size = backup_store(settings_of(arguments.store).storage, arguments.file)
-    if arguments.json:
-        Output().json({"file": arguments.file, "bytes": size})
-    else:
-        Output().line(f"{arguments.file}: {size:,} bytes, checked")
+    storage = settings_of(arguments.store).storage
+    with told("copying") as tell:
+        report = backup_store(
+            storage, arguments.place, overwrite=arguments.overwrite, on_progress=tell
+        )
+    show(arguments, report, f"{report.path}: {report.bytes:,} bytes, whole and checked")
     return OK
 
 
@@ -67,10 +68,16 @@ def add_to(commands: Commands) -> None:
         commands,
         "backup",
         backup,
-        does="copy a store in use to a file, as of one moment: SQLite or the JSON file",
-        example="session-store backup /backup/sessions-2026-01-31.db",
+        does="copy a store in use, as of one moment, into a file that can be opened as a store",
+        example="session-store backup backups/2026-01-31.db --store data/sessions.db",
     )
-    parser.add_argument("file", metavar="FILE", help="a new file, for its owner only")
+    parser.add_argument(
+        "place",
+        metavar="FILE|DIR",
+        help="a new .db file for SQLite, or a directory, which is made: the copy is its "
+        "sessions.json or sessions.db",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="let it take the place of a file")
     _add_options(parser)
     parser = add_command(
         commands,

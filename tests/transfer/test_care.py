@@ -1,4 +1,4 @@
-"""Backups hold what was acknowledged; what is damaged on purpose is found, and rescued."""
+"""What is damaged on purpose is found, and rescued."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import os
 import random
 import shutil
 import sqlite3
-import stat
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,13 +19,10 @@ from session_store.backends.memory import MemoryRepository
 from session_store.entrypoints.cli import main
 from session_store.errors import CorruptStoreError, SettingsError, TransferError
 from session_store.testing.given import KEY, at, create
-from session_store.transfer.backup import backup_store
 from session_store.transfer.repairing import RepairReport, repair_store
 from session_store.transfer.verifying import VerifyReport, verify_store
-from tests.backends.processes import exit_code, forked
 from tests.servers.stores import PostgresStore
 from tests.transfer.support import held, many, raw, stock
-from tests.transfer.test_copy_processes import writing
 
 PLACES = {"file": "store", "sqlite": "a.db"}
 
@@ -64,75 +59,6 @@ def run(place: str, *statements: str) -> None:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         for statement in statements:
             connection.execute(statement)
-
-
-# Backups ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["file", "sqlite"])
-def test_a_backup_is_the_store_for_its_owner_only(directory: Path, kind: str) -> None:
-    whole = filled(PLACES[kind])
-    target = directory / "kept" / ("sessions.json" if kind == "file" else "kept.db")
-    before = os.umask(0)
-    try:
-        size = backup_store(storage_of(PLACES[kind]), target)
-    finally:
-        os.umask(before)
-    assert (target.stat().st_size, stat.S_IMODE(target.stat().st_mode)) == (size, 0o600)
-    assert [one.name for one in target.parent.iterdir()] == [target.name]
-    with open_repository("kept" if kind == "file" else "kept/kept.db") as repository:
-        assert held(repository) == whole
-
-
-def test_a_backup_under_writers_holds_what_was_acknowledged_before(directory: Path) -> None:
-    with open_repository("a.db") as repository:
-        many(repository, 10)
-    log, stop = directory / "log", directory / "stop"
-
-    def application() -> None:
-        with open_repository("a.db") as repository:
-            writing(repository, log, stop)
-
-    pid = forked(application)
-    try:
-        for number in range(8):
-            while not log.exists() or len(log.read_text().splitlines()) < 5 * number + 1:
-                time.sleep(0.005)
-            acknowledged = log.read_text().splitlines()
-            backup_store(storage_of("a.db"), f"{number}.db")
-            assert verified(f"{number}.db").wrong == []
-            with open_repository(f"{number}.db") as repository:
-                found = repository.fetch_many([one.key for one in repository.scan(None, 100)])
-            there = {f"{key.session_id} {e[1]}" for key, (_, all_) in found.items() for e in all_}
-            assert set(acknowledged) <= there
-    finally:
-        stop.touch()
-        assert exit_code(pid) == 0
-
-
-def test_a_backup_takes_no_file_that_is_there(directory: Path) -> None:
-    filled("a.db")
-    (directory / "kept.db").write_text("mine")
-    with pytest.raises(TransferError, match="is there already"):
-        backup_store(storage_of("a.db"), "kept.db")
-    assert (directory / "kept.db").read_text() == "mine"
-
-
-def test_no_backup_is_made_of_what_is_damaged_or_missing(directory: Path) -> None:
-    filled("a.db", 200)
-    corrupt(directory / "a.db", (3, 9))
-    with pytest.raises(CorruptStoreError):
-        backup_store(storage_of("a.db"), "kept.db")
-    filled("store")
-    (directory / "store" / "sessions.json").write_bytes(b"{")
-    with pytest.raises(CorruptStoreError):
-        backup_store(storage_of("store"), "kept.json")
-    for place in ("none.db", "none"):
-        with pytest.raises(TransferError, match="there is no"):
-            backup_store(storage_of(place), "kept.db")
-    with pytest.raises(SettingsError, match="pg_dump"):
-        backup_store(storage_of("postgresql://nowhere/db"), "kept.db")
-    assert not [name for name in os.listdir(directory) if "kept" in name or name.startswith(".")]
 
 
 # Verifying ----------------------------------------------------------------------------------------

@@ -1,0 +1,11 @@
+"""Looking after a store: a copy of it in use, whether all in it is right, what is left of a damaged
+one.
+
+None of it changes the store that it is about.
+"""
+
+from __future__ import annotations
+
+from session_store.care.backup import BackupReport, backup_store
+
+__all__ = ["BackupReport", "backup_store"]
