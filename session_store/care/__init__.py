@@ -7,5 +7,7 @@ None of it changes the store that it is about.
 from __future__ import annotations
 
 from session_store.care.backup import BackupReport, backup_store
+from session_store.care.findings import Finding, VerifyReport
+from session_store.care.verify import verify_store
 
-__all__ = ["BackupReport", "backup_store"]
+__all__ = ["BackupReport", "Finding", "VerifyReport", "backup_store", "verify_store"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from session_store.entrypoints.commands import FAILED, OK, add_command, counted
@@ -11,6 +12,7 @@ from session_store.entrypoints.output import Output, add_json_option
 from session_store.entrypoints.store import add_store_option, settings_of
 
 if TYPE_CHECKING:
+    from session_store.care import Finding
     from session_store.entrypoints.commands import Commands
 
 
@@ -27,20 +29,24 @@ def backup(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
+    from session_store.care import verify_store
     from session_store.factory import options_of
-    from session_store.transfer.verifying import verify_store
 
-    settings = settings_of(arguments.store)
+    settings, output = settings_of(arguments.store), Output()
+
+    def tell_of(finding: Finding) -> None:
+        if arguments.json:
+            output.json(asdict(finding))
+        else:
+            output.line(f"wrong: {finding}")
+
     with told("verifying") as tell:
-        report = verify_store(settings.storage, on_progress=tell, **options_of(settings))
+        report = verify_store(
+            settings.storage, on_finding=tell_of, on_progress=tell, **options_of(settings)
+        )
+    wrong = counted(report.wrong, "thing is", "things are")
     read = _held(report.sessions, report.entries)
-    if arguments.json:
-        show(arguments, report, "")
-    else:
-        for wrong in report.wrong:
-            Output().line(f"wrong: {wrong}")
-        found = counted(len(report.wrong), "thing is", "things are")
-        Output().line(f"{settings.storage.path}: read {read}; {found} wrong")
+    show(arguments, report, f"{settings.storage.path}: read {read}; {wrong} wrong")
     return FAILED if report.wrong else OK
 
 
@@ -84,7 +90,7 @@ def add_to(commands: Commands) -> None:
         "verify",
         verify,
         does="read all of a store and say what is wrong where; exit 1 if something is",
-        example="session-store verify --store /backup/sessions-2026-01-31.db",
+        example="session-store verify --store backups/2026-01-31.db",
     )
     _add_options(parser)
     parser = add_command(
