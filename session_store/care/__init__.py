@@ -8,6 +8,16 @@ from __future__ import annotations
 
 from session_store.care.backup import BackupReport, backup_store
 from session_store.care.findings import Finding, VerifyReport
+from session_store.care.repair import repair_store
+from session_store.care.rescue import RepairReport
 from session_store.care.verify import verify_store
 
-__all__ = ["BackupReport", "Finding", "VerifyReport", "backup_store", "verify_store"]
+__all__ = [
+    "BackupReport",
+    "Finding",
+    "RepairReport",
+    "VerifyReport",
+    "backup_store",
+    "repair_store",
+    "verify_store",
+]

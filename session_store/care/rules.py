@@ -38,7 +38,7 @@ class Rules:
     value and not the text."""
 
     def __init__(self, to_time: ToTime, decode: Callable[[Any, str], Any] = codec.decode) -> None:
-        self._to_time, self._decode = to_time, decode
+        self._to_time, self.decode = to_time, decode
 
     def session(
         self, record: Mapping[str, Any], entries: Iterable[Sequence[Any]]
@@ -109,7 +109,7 @@ class Rules:
 
     def _payload(self, entry: EntryRecord) -> Iterator[Problem]:
         try:
-            value = self._decode(entry.payload, "payload")
+            value = self.decode(entry.payload, "payload")
             codec.encode(value, "payload")
         except (InvalidValueError, CorruptStoreError, TypeError) as error:
             yield _problem("payload", error)
@@ -120,7 +120,7 @@ class Rules:
     def _document(self, name: str, text: Any) -> Iterator[Problem]:
         encode = codec.encode_agents if name == "agent_states" else codec.encode_document
         try:
-            encode(self._decode(text, name), name)
+            encode(self.decode(text, name), name)
         except (InvalidValueError, CorruptStoreError, TypeError) as error:
             yield _problem(name, error)
 

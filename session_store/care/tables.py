@@ -51,7 +51,7 @@ class SqliteTables(Tables):
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path, self._connection = path, connection
-        connection.text_factory = _text
+        connection.text_factory = as_text
         self.rules = Rules(stored_time)
 
     def ask(self, *statements: Statement) -> list[list[Row]]:
@@ -109,7 +109,7 @@ def stored_time(value: Any, place: str) -> datetime:
     return time
 
 
-def _text(data: bytes) -> Any:
+def as_text(data: bytes) -> Any:
     """Text that is none is what it is, bytes: a reader would end there."""
     try:
         return data.decode()

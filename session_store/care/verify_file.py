@@ -53,7 +53,7 @@ class FileCheck:
 
     def __init__(self, path: Path, report: VerifyReport, on_finding: OnFinding) -> None:
         self._path, self._report, self._on_finding = path, report, on_finding
-        self._rules = Rules(_time, lambda value, _: value)
+        self._rules = Rules(stored_time, lambda value, _: value)
 
     def run(self, data: bytes | None) -> None:
         if data is None:
@@ -162,7 +162,7 @@ class FileCheck:
         self.tell(found.problem, session=name, seq=found.seq, field=found.field)
 
 
-def _time(value: Any, place: str) -> datetime:
+def stored_time(value: Any, place: str) -> datetime:
     """Only with its ``Z``: a time without a zone would be taken for local time."""
     time = codec.decode_time(value, place)
     if not value.endswith("Z"):

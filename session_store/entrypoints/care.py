@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from session_store.entrypoints.commands import FAILED, OK, add_command, counted
-from session_store.entrypoints.moving import show, told
+from session_store.entrypoints.moving import destination, show, told
 from session_store.entrypoints.output import Output, add_json_option
 from session_store.entrypoints.store import add_store_option, settings_of
 
@@ -51,21 +51,22 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def repair(arguments: argparse.Namespace) -> int:
-    from session_store.backends import open_storage
-    from session_store.factory import options_of
-    from session_store.transfer.repairing import repair_store
+    from session_store.care import repair_store
 
-    settings, target = settings_of(arguments.store), settings_of(arguments.destination)
-    with open_storage(target.storage, **options_of(target)) as destination:
-        report = repair_store(settings.storage, destination)
-    if arguments.json:
-        show(arguments, report, "")
-    else:
-        for lost in report.lost:
-            Output().line(f"lost: {lost}")
-        read = _held(report.sessions, report.entries)
-        found = counted(len(report.lost), "loss", "losses")
-        Output().line(f"{target.storage.path}: recovered {read}; {found}")
+    source, output = settings_of(arguments.source).storage, Output()
+
+    def tell_of(finding: Finding) -> None:
+        if arguments.json:
+            output.json(asdict(finding))
+        else:
+            output.line(f"lost: {finding}")
+
+    with destination(arguments.destination) as target, told("recovering") as tell:
+        report = repair_store(source, target, arguments.aside, on_lost=tell_of, on_progress=tell)
+    aside = f"; {counted(report.aside, 'line')} in {arguments.aside}" if report.aside else ""
+    read = _held(report.sessions, report.entries)
+    lost = counted(report.lost, "loss", "losses")
+    show(arguments, report, f"{arguments.destination}: recovered {read}; {lost}{aside}")
     return FAILED if report.lost else OK
 
 
@@ -99,12 +100,21 @@ def add_to(commands: Commands) -> None:
         repair,
         does="put what can be read of a damaged store into a new one, and list what is lost; exit "
         "1 if something is",
-        example="session-store repair recovered.db --store sessions.db",
+        example="session-store repair data/sessions.db recovered.db",
+    )
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a .db file or a directory with sessions.json; it stays"
     )
     parser.add_argument(
         "destination", metavar="DESTINATION", help="the URL or path of an empty store, made if new"
     )
-    _add_options(parser)
+    parser.add_argument(
+        "--aside",
+        metavar="FILE",
+        default="not-recovered.jsonl",
+        help="a new file for what can be read, but is not whole: default %(default)s",
+    )
+    add_json_option(parser)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
