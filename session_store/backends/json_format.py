@@ -47,7 +47,7 @@ from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.session import SessionKey
 
-_FORMAT: Final = "session-store/1"
+FORMAT: Final = "session-store/1"
 _HEAD: Final = re.compile(
     CHECKSUM.pattern + rb'  "format": "session-store/1",\n  "revision": ([0-9]{1,18}),\n'
 )
@@ -124,7 +124,7 @@ def revision_in(head: bytes) -> int | None:
 
 
 def _start(revision: int) -> bytes:
-    return BLANK + f'  "format": "{_FORMAT}",\n  "revision": {revision},\n  "sessions": {{'.encode()
+    return BLANK + f'  "format": "{FORMAT}",\n  "revision": {revision},\n  "sessions": {{'.encode()
 
 
 def _sessions(fragments: Fragments) -> list[bytes]:
@@ -204,12 +204,12 @@ def _parsed(data: bytes, path: Path) -> dict[str, Any]:
     except CorruptStoreError as error:
         raise UnreadableFileError(str(error)) from None
     version = found.get("format") if isinstance(found, dict) else None
-    if isinstance(version, str) and version.startswith("session-store/") and version != _FORMAT:
+    if isinstance(version, str) and version.startswith("session-store/") and version != FORMAT:
         raise CorruptStoreError(
             f"{path} has the format {version[:40]!r}: a newer release of session-store wrote it; "
             "open it with that release"
         )
-    if not isinstance(found, dict) or not (version == _FORMAT or _is_legacy(found)):
+    if not isinstance(found, dict) or not (version == FORMAT or _is_legacy(found)):
         raise UnreadableFileError(f"{path} is JSON, but not sessions that this package stored")
     return found
 

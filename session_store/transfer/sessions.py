@@ -119,9 +119,13 @@ class Batches(Generic[Item]):
 
     def saw(self, found: Sequence[Stored]) -> None:
         """What the sessions of the last batch turned out to be."""
-        if found:
-            rows = sum(1 + len(stored.entries) for stored in found)
-            self._bytes = max(64.0, sum(stored.size for stored in found) / rows)
+        rows = sum(1 + len(stored.entries) for stored in found)
+        self.measured(rows, sum(stored.size for stored in found))
+
+    def measured(self, rows: int, size: int) -> None:
+        """How many sessions and entries the last batch had, and how many bytes."""
+        if rows:
+            self._bytes = max(64.0, size / rows)
 
     def _bound(self) -> float:
         return min(BATCH_ENTRIES, BATCH_BYTES / self._bytes)

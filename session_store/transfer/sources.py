@@ -13,6 +13,13 @@ from typing import Any, Final, NamedTuple
 from session_store.backends import Storage, open_storage, sqlite_file
 from session_store.errors import SettingsError, StoreUnavailableError
 from session_store.repository import SessionRepository
+from session_store.transfer.sessions import Progress, no_progress
+
+PATIENCE: Final = 30.0
+"""Seconds to wait for who holds the file."""
+
+STEP: Final = 1000
+"""Pages that are copied at a time."""
 
 SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
@@ -70,28 +77,38 @@ def is_current(file: Path) -> bool:
     """Whether an SQLite file is a store of this release."""
     from session_store.backends.sql import database_file, schema, sqlite_layout
 
-    with _errors(file):
+    with errors_of(file):
         database_file.exists(file)
-        with closing(_reading(file)) as connection:
+        with closing(database_file.looking(file, PATIENCE)) as connection:
             return sqlite_layout.revision(file, connection) == schema.HEAD
 
 
-def duplicate(file: Path, copy: Path) -> None:
-    """An SQLite file as of one moment, though it is in use; for its owner only."""
-    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    with _errors(file), closing(_reading(file)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
+def duplicate(file: Path, copy: Path, on_progress: Progress = no_progress) -> None:
+    """An SQLite file as of one moment, though it is in use; for its owner only.
 
+    It is read in one transaction, while others write to the log. Without that, each of their
+    writes between two steps makes SQLite begin again.
+    """
+    from session_store.backends.sql import database_file
 
-def _reading(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, database_file.MODE))
+    with (
+        errors_of(file),
+        closing(database_file.looking(file, PATIENCE)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.execute("BEGIN")
+        source.execute("SELECT 1 FROM sqlite_master").fetchone()  # only now it begins
+        source.backup(
+            target, pages=STEP, progress=lambda _, left, all: on_progress(all - left, all)
+        )
 
 
 @contextmanager
-def _errors(file: Path) -> Iterator[None]:
+def errors_of(file: Path) -> Iterator[None]:
     from session_store.backends.sql.sqlite_errors import translated
 
     try:
         yield
     except sqlite3.Error as error:
-        raise translated(error, file, 30.0) from None
+        raise translated(error, file, PATIENCE) from None

@@ -45,6 +45,19 @@ def connected(path: Path, patience: float) -> sqlite3.Connection:
     )
 
 
+def looking(path: Path, patience: float) -> sqlite3.Connection:
+    """A connection to an existing file that changes nothing in it.
+
+    One that may only read leaves an empty log behind, and one that may write would put the log of
+    a killed process into the file: each is used where it does neither.
+    """
+    mode = "ro" if _size(path.with_name(f"{path.name}-wal")) else "rw"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
 def exists(path: Path) -> bool:
     """Whether a file is there; ``CorruptStoreError`` when it is too small for a database."""
     with reported(path):
@@ -106,21 +119,29 @@ class Draft(NamedTuple):
     path: Path
     directory: int
 
-    def publish(self) -> None:
-        """Put it in its place, whole and durable. A store that another process put there first
-        stays: a link fails where a rename would replace it."""
+    def publish(self) -> bool:
+        """Put it in its place, whole and durable; whether it is there. A store that another process
+        put there first stays: a link fails where a rename would replace it."""
         _sync(self.new)
         try:
             os.link(self.new, self.path)
         except FileExistsError:
-            return
+            return False
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            self._rename()
+            if not self._rename():
+                return False
+        os.fsync(self.directory)
+        return True
+
+    def replace(self) -> None:
+        """Put it in its place, whole and durable, whatever is there."""
+        _sync(self.new)
+        self.new.rename(self.path)
         os.fsync(self.directory)
 
-    def _rename(self) -> None:
+    def _rename(self) -> bool:
         """For file systems without hard links: look and rename, one process at a time."""
         until = time.monotonic() + _PATIENCE
         while not _locked_alone(self.directory):
@@ -129,8 +150,10 @@ class Draft(NamedTuple):
                     f"others keep building in {self.path.parent}; try again"
                 )
             time.sleep(0.01)
-        if not self.path.exists():
-            self.new.rename(self.path)
+        if os.path.lexists(self.path):
+            return False
+        self.new.rename(self.path)
+        return True
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import starmap
 from operator import itemgetter
@@ -163,6 +163,11 @@ class SqlRepository(SessionRepository):
         load = many.together if self._dialect.is_remote else many.one_by_one
         found = self._runner.read(lambda run: load(run, keys, with_history=with_history))
         return {key: (self._record(row), self._entries(rows)) for key, (row, rows) in found.items()}
+
+    def ask(self, *statements: tuple[str, Mapping[str, Any]]) -> list[list[tuple[Any, ...]]]:
+        """The rows of statements that read, all of one moment, as the driver gives them: for who
+        looks at what is stored, whether or not it is right."""
+        return self._runner.read(lambda run: [run.run(*one).all() for one in statements])
 
     def check(self) -> None:
         self._runner.ask(lambda run: self._dialect.check(run.connection))

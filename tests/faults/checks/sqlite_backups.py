@@ -1,58 +1,81 @@
-"""Backups of an SQLite store in use."""
+"""Backups of an SQLite store while processes write to it."""
 
 from __future__ import annotations
 
 import shutil
-import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
+from session_store.backends import storage_of
 from session_store.backends.sql.sqlite import open_sqlite
-from session_store.testing.given import ids, load
+from session_store.care import backup_store
+from session_store.errors import SessionStoreError
+from session_store.testing.given import ids, load, seqs
 from session_store.transfer import sources
 from tests.faults.frame import Outcomes, check
 from tests.faults.place import Place
 from tests.faults.tools.writer import Writer, begin
 
-PER_STORE = 25
+WRITERS = 3
+APART = 1_000_000
+"""Between the numbers of two writers."""
+
+TURN = 20
+"""Backups of one store, which grows meanwhile."""
 
 
 @contextmanager
 def copied_without_its_log() -> Iterator[None]:
-    """As one copies a file."""
-    with patch.object(sources, "duplicate", shutil.copy):
+    """As with `cp`: what is in the log is not in it, and a checkpoint may come in between."""
+
+    def copied(file: Path, copy: Path, on_progress: Callable[[int, int], None]) -> None:
+        shutil.copyfile(file, copy)
+
+    with patch.object(sources, "duplicate", copied):
         yield
 
 
 @check(
     "S8",
-    "a backup under writers holds all that was acknowledged before it began, and is for its owner "
-    "only",
+    "a backup under 3 writers is a whole store and holds everything acknowledged before it began",
     stores=["sqlite"],
-    trials=(10, 200),
+    trials=(40, 1000),
     broken=[copied_without_its_log],
 )
 def backups(place: Place, trials: int) -> Outcomes:
-    for _ in range(0, trials, PER_STORE):
-        store = place.another()
-        begin(store.open)
-        writer = Writer(store.open, 0)
-        try:
-            for number in range(min(trials, PER_STORE)):
-                backup = store.directory / f"backup-{number}.db"
-                yield _problem(store.database, backup, acknowledged=writer.wait(20))
-        finally:
+    for start in range(0, trials, TURN):
+        yield from islice(_backups(place.another()), min(TURN, trials - start))
+
+
+def _backups(place: Place) -> Outcomes:
+    begin(place.open)
+    writers = [Writer(place.open, n * APART, pause=0.002) for n in range(WRITERS)]
+    try:
+        while True:
+            acknowledged = [writer.wait(2) for writer in writers]
+            copy = place.another().database
+            try:
+                backup_store(storage_of(str(place.database)), copy)
+                yield _problem(copy, acknowledged)
+            except SessionStoreError as error:
+                yield f"no backup: {error}"
+    finally:
+        for writer in writers:
             writer.killed()
 
 
-def _problem(file: Path, backup: Path, acknowledged: int) -> str | None:
-    sources.duplicate(file, backup)
-    mode = stat.S_IMODE(backup.stat().st_mode)
-    if mode != 0o600:
-        return f"its mode is {mode:o}"
-    with open_sqlite(backup) as store:
-        there = ids(load(store))
-    fine = len(there) > acknowledged and there == [f"{n}" for n in range(len(there))]
-    return None if fine else f"{len(there)} entries of {acknowledged + 1}"
+def _problem(copy: Path, acknowledged: list[int]) -> str | None:
+    """What is wrong with a copy that began after these numbers."""
+    if [path.name for path in copy.parent.iterdir()] != [copy.name]:
+        return "it is more than one file"
+    with open_sqlite(copy) as store:
+        session = load(store)
+    there = set(ids(session))
+    wanted = (range(n * APART, last + 1) for n, last in enumerate(acknowledged))
+    lost = [number for numbers in wanted for number in numbers if f"{number}" not in there]
+    if lost:
+        return f"{len(lost)} acknowledged entries are not in it"
+    return None if seqs(session) == list(range(1, len(there) + 1)) else "it has gaps"
