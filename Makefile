@@ -36,6 +36,15 @@ test-faults: setup ## the fault suite at its full counts; ARGS="F1 S2"
 soak: setup ## everything at once for long; ARGS="--minutes 30"
 	@"$(UV)" run python -m tests.faults.soak $(ARGS)
 
+fuzz: setup ## a coverage-guided fuzzer on what reads files, 10 minutes each; ARGS="archive --minutes 1"
+	@"$(UV)" run --isolated --with atheris python -m tests.fuzz $(ARGS)
+
+bandit: setup ## what is unsafe in the code, by the rules that ruff does not have
+	@"$(UV)" run --isolated --no-dev --with bandit bandit -q -ll -ii -c pyproject.toml -r session_store migrations
+
+audit: setup ## known holes in what the package needs; asks a database in the network
+	@"$(UV)" run --isolated --no-dev --all-extras --with pip-audit pip-audit --skip-editable
+
 bench: setup ## how fast the stores are beside SQL by hand; ARGS="--stores sqlite"
 	@"$(UV)" run python -m benchmarks --json docs/benchmarks.json --svg docs/benchmarks.svg $(ARGS)
 

@@ -32,6 +32,8 @@ APPLICATION = "benchmarks.http_app:app"
 STORES = ("file", "sqlite", "postgresql")
 SESSIONS = 16
 READ_EVERY = 10
+START = 60
+"""Seconds that all workers are given to start."""
 
 
 class Acknowledged(NamedTuple):
@@ -105,7 +107,19 @@ async def append_until(http: httpx2.AsyncClient, until: float, client: int, load
             seq = answer.json()["entries"][0]["seq"]
             load.acknowledged[client].append(Acknowledged(session_id, entry_id, seq))
         if number % READ_EVERY == 0:
-            load.count(await http.get(f"{path}?last=5&user_id=ada"))
+            # A new connection now and then, or one worker might have all of them.
+            read = http.get(f"{path}?last=5&user_id=ada", headers={"Connection": "close"})
+            load.count(await read)
+
+
+async def until_all_answer(url: str, workers: int) -> None:
+    """Until each worker has answered a request; a slow machine starts them one by one."""
+    seen: set[str] = set()
+    until = time.monotonic() + START
+    while len(seen) < workers and time.monotonic() < until:
+        async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
+            answers = await asyncio.gather(*(http.get("/sessions") for _ in range(2 * workers)))
+        seen |= {answer.headers["x-worker"] for answer in answers}
 
 
 def compare(service: SessionService, load: Load) -> Verdict:
@@ -161,6 +175,7 @@ def run(
 
     options = ["--workers", str(workers), "--no-access-log"]
     with serving(APPLICATION, directory, environment, options, "/sessions/health") as server:
+        asyncio.run(until_all_answer(server.url, workers))
         load = asyncio.run(put_under_load(server.url, seconds, clients))
         server.terminate()
     settings = Settings.load(None, {**environment, "SESSION_CLEANUP_INTERVAL_MINUTES": "never"})

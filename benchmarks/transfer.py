@@ -219,8 +219,9 @@ def _take(step: Step) -> None:
     started = time.perf_counter()
     entries = STEPS[step.name](step.source, step.destination)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"entries": entries, "seconds": seconds, "peak": peak}))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    found = {"entries": entries, "seconds": seconds, "peak": used.ru_maxrss / 1024}
+    print(json.dumps(found | {"cpu": used.ru_utime + used.ru_stime}))
 
 
 def _report(step: Step, limit: float) -> None:
@@ -232,6 +233,7 @@ def _report(step: Step, limit: float) -> None:
     print(
         f"{step.name:7} {_shown(step.source):>24} -> {_shown(step.destination):28} "
         f"{found['entries']:>9,} entries {found['seconds']:7.1f} s {rate:>8,.0f}/s "
+        f"{1e6 * found['cpu'] / max(found['entries'], 1):5.1f} us of this process an entry "
         f"peak {found['peak']:4.0f} MB" + (f"  {size:,.0f} MB on disk" if size else ""),
         flush=True,
     )

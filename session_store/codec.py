@@ -30,6 +30,10 @@ MAX_LABEL_BYTES: Final = 1024
 parsed: Final[Callable[[str | bytes], Any]] = partial(from_json, allow_inf_nan=False)
 """``decode``, for loops in which its call would count: ``ValueError`` says that it is no JSON."""
 
+_PLAIN: Final = 64 * 1024
+"""Bytes of a value in which each part is looked at wherever it stands."""
+_MAX_SEEN: Final = 100_000
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]").search
 
 
@@ -134,7 +138,9 @@ def decode_cursor(cursor: Any, length: int) -> tuple[str, ...]:
 
 def _encode(value: Any, path: str, depth: int, limit: int) -> str:
     try:
-        _check(value, depth, _Budget(limit))
+        budget = _Budget(limit)
+        _check(value, depth, budget)
+        budget.spend(0)
     except _RefusedError as refused:
         raise refused.kind(path + refused.path, refused.problem) from None
     return _sized(value, path, limit)
@@ -162,13 +168,19 @@ class _Budget:
     """How many bytes a value may take, counted low, before all of it was seen.
 
     A list that holds one list twice, that one another twice and so on, is small in memory and
-    endless as JSON.
+    endless as JSON; so is one that holds a long text a million times. Texts only lower ``left``,
+    which arrays and objects look at, and who checked the whole.
+
+    ``seen``: parts, how deep they stood and what they took, so that a part in many places is looked
+    at once. Not in small values, and not endlessly many.
     """
 
-    __slots__ = ("left", "limit")
+    __slots__ = ("left", "limit", "plain", "seen")
 
     def __init__(self, limit: int) -> None:
         self.left = self.limit = limit
+        self.plain = limit - _PLAIN
+        self.seen: dict[int, tuple[Any, int, int]] = {}
 
     def spend(self, size: int) -> None:
         self.left -= size
@@ -180,17 +192,28 @@ class _Budget:
 def _check(value: Any, depth: int, budget: _Budget) -> None:
     kind = type(value)
     if kind is str:
+        budget.left -= len(value) + 1
         _check_text(value)
     elif kind is int:
         _check_int(value)
     elif kind is float:
         _check_float(value)
     elif kind is dict:
-        _check_object(value, depth, budget)
+        (_check_object if budget.left > budget.plain else _check_seen)(value, depth, budget)
     elif kind is list:
-        _check_array(value, depth, budget)
+        (_check_array if budget.left > budget.plain else _check_seen)(value, depth, budget)
     elif kind is not bool and value is not None:
         _check_subclass(value, depth, budget)
+
+
+def _check_seen(value: Any, depth: int, budget: _Budget) -> None:
+    _, checked_at, size = budget.seen.get(id(value), (None, -1, 0))
+    if depth <= checked_at:
+        return budget.spend(size)
+    before = budget.left
+    (_check_object if type(value) is dict else _check_array)(value, depth, budget)
+    if len(budget.seen) < _MAX_SEEN:
+        budget.seen[id(value)] = value, depth, before - budget.left
 
 
 def _check_text(value: str) -> None:
@@ -217,6 +240,7 @@ def _check_object(value: Mapping[Any, Any], depth: int, budget: _Budget) -> None
         if not isinstance(key, str):
             raise _RefusedError(f"has a key of type {type(key).__name__}; JSON keys are strings")
         try:
+            budget.left -= len(key)
             _check_text(key)
             _check(item, depth + 1, budget)
         except _RefusedError as refused:
@@ -252,7 +276,7 @@ def _check_subclass(value: Any, depth: int, budget: _Budget) -> None:
 _Check: TypeAlias = Callable[[Any, int, _Budget], None]
 
 _EXTENSIBLE: Final[tuple[tuple[type | tuple[type, ...], _Check], ...]] = (
-    (str, lambda value, *_: _check_text(value)),
+    (str, lambda value, depth, budget: _check(str.__str__(value), depth, budget)),
     (int, lambda value, *_: _check_int(value)),
     (float, lambda value, *_: _check_float(value)),
     (dict, _check_object),

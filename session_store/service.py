@@ -68,6 +68,7 @@ class SessionService(SessionCheckpoints):
         clock: Clock = utc_now,
     ) -> None:
         check_options(expiration_hours, expiration_policy, cleanup_interval)
+        _check_archive(archive)
         counted = metered(repository, storage.type)
         super().__init__(
             counted if auto_save else BufferedRepository(counted),
@@ -210,6 +211,14 @@ class SessionService(SessionCheckpoints):
         return swept(inner, policy, at, stopping=stopping, clock=self._clock).sessions
 
 
+def _check_archive(archive: ArchivePolicy | None) -> None:
+    """Now, and not when the first cleanup comes."""
+    if archive:
+        from session_store.transfer.archive import Archive
+
+        Archive(archive.path)
+
+
 def check_options(
     expiration_hours: float | None, policy: ExpirationPolicy, cleanup_interval: timedelta | None
 ) -> None:
@@ -272,6 +281,7 @@ class PersistentSessionService(SessionService):
         if storage.type == "memory":
             raise SettingsError("memory does not persist; use InMemorySessionService")
         check_options(expiration_hours, expiration_policy, cleanup_interval)  # before it is opened
+        _check_archive(archive)
         super().__init__(
             open_storage(storage, **options),
             storage=storage,

@@ -109,6 +109,24 @@ class TestEncode:
         with pytest.raises(TooLargeError, match="limit"):
             codec.encode_document({"v": value}, "d")
 
+    @pytest.mark.parametrize("repeated", ["x" * 100_000, {"x" * 100_000: 0}], ids=["text", "key"])
+    def test_a_long_text_that_is_held_a_million_times_is_refused(self, repeated: Any) -> None:
+        """Before its JSON is made, which would have 100 GB."""
+        with pytest.raises(InvalidValueError, match="limit"):
+            codec.encode([repeated] * 1_000_000, "v")
+
+    @pytest.mark.parametrize("first", [1, 5])
+    def test_a_part_in_two_places_is_looked_at_for_the_deeper_one(self, first: int) -> None:
+        part = nested(codec.MAX_DEPTH - 4)
+        places = [nested(first, part), nested(6 - first, part)]
+        with pytest.raises(InvalidValueError, match="nested deeper"):
+            codec.encode(["x" * 100_000, *places], "v")
+
+    def test_a_part_in_many_places_is_written_in_each(self) -> None:
+        part = {"a": [1, "é"]}
+        value = ["x" * 100_000, *[part, [part]] * 1000]
+        assert codec.decode(codec.encode(value, "v"), "v") == value
+
     def test_the_budget_refuses_nothing_that_fits(self) -> None:
         for value, size in (([], 3), (0, 2)):
             number = (codec.MAX_DOCUMENT_BYTES - 7) // size

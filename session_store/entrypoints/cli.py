@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from session_store import __version__
 from session_store.entrypoints import (
     archiving,
+    care,
     completion,
     db,
     listing,
@@ -94,6 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_accept(commands)
     moving.add_to(commands)
     archiving.add_to(commands)
+    care.add_to(commands)
     db.add_to(commands)
     completion.add_to(commands)
     return parser

@@ -11,7 +11,12 @@ from session_store.entrypoints import conversation
 from session_store.entrypoints.commands import OK, add_command
 from session_store.entrypoints.conditions import add_session, number_from, seconds
 from session_store.entrypoints.output import Output, add_json_option, say
-from session_store.entrypoints.store import add_expired_option, add_store_option, opened
+from session_store.entrypoints.store import (
+    add_expired_option,
+    add_store_option,
+    opened,
+    settings_of,
+)
 from session_store.errors import SessionNotFoundError
 
 if TYPE_CHECKING:
@@ -24,9 +29,30 @@ INTERVAL: Final = 1.0
 
 
 def show(arguments: argparse.Namespace) -> int:
-    output = Output()
+    output, session = Output(), _found(arguments)
+    if arguments.json:
+        output.json(session.model_dump())
+    else:
+        conversation.show(output, session, documents=arguments.documents)
+    return OK
+
+
+def _found(arguments: argparse.Namespace) -> Session:
+    """In the store, or else in the archive."""
+    try:
+        return _loaded(arguments)
+    except SessionNotFoundError:
+        if arguments.archived or settings_of(arguments.store).archive_path is None:
+            raise
+    arguments.archived = True
+    session = _loaded(arguments)
+    say(f"from the archive; session-store restore {arguments.id} brings it back")
+    return session
+
+
+def _loaded(arguments: argparse.Namespace) -> Session:
     with opened(arguments) as service:
-        session = service.get_session(
+        return service.get_session(
             arguments.id,
             user_id=arguments.user,
             app_name=arguments.app,
@@ -34,11 +60,6 @@ def show(arguments: argparse.Namespace) -> int:
             after=arguments.after,
             kind=arguments.kind,
         )
-    if arguments.json:
-        output.json(session.model_dump())
-    else:
-        conversation.show(output, session, documents=arguments.documents)
-    return OK
 
 
 def tail(arguments: argparse.Namespace) -> int:

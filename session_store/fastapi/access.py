@@ -1,4 +1,7 @@
-"""Whose sessions a request may name: the one place that decides it, and it never falls open."""
+"""Whose sessions a request may name: the one place that decides it, and it never falls open.
+
+What only looks at the request is ``async``: FastAPI gives any other dependency a thread.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class Who(TypedDict):
 def anyone(app_name: str) -> Any:
     """The request says whose session it means, where the id alone does not."""
 
-    def who(
+    async def who(
         user_id: Annotated[
             str | None,
             Query(description="Whose session, where several users hold this id"),
@@ -32,7 +35,7 @@ def anyone(app_name: str) -> Any:
 def confined(app_name: str, user_id: Dependency) -> Any:
     """The application's dependency says whose, and nothing in the request can."""
 
-    def who(user: Any = user_id) -> Who:
+    async def who(user: Any = user_id) -> Who:
         return Who(app_name=app_name, user_id=_checked(user))
 
     return Depends(who)

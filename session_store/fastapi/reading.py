@@ -24,7 +24,7 @@ ETAG: Final = {"ETag": {"description": "The version of the session", "schema": {
 LABELS: Final = "A JSON object of labels; sessions have each with exactly this value"
 
 
-def conditions(
+async def conditions(
     *,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many on a page")] = 50,
     cursor: Annotated[str | None, Query(description="That of the page before")] = None,

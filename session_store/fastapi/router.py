@@ -55,6 +55,7 @@ def session_router(
         dependencies=list(dependencies),
         route_class=route_class(max_body_bytes),
         lifespan=session_lifespan(service),
+        responses={} if user_id is None else {401: {"description": "Who calls is not known"}},
     )
     who = anyone(app_name) if user_id is None else confined(app_name, user_id)
     add_health(router, service)

@@ -225,6 +225,7 @@ class _Copy:
             for one, other in pairs
             if one.key in found
         }
+        found.clear()  # a long session is in memory twice already, when it is read back
         new = [puts[one.key] for one, other in pairs if one != other and one.key in puts]
         self._write([_removal(other) for other in gone], new)
         self._verify(list(puts.values()), {put.key for put in new})
@@ -232,7 +233,7 @@ class _Copy:
         self.report.entries_copied += sum(len(put.entries) for put in new)
         self.report.removed += len(gone)
         self.report.compared += len(puts) - len(new)
-        return [Stored(*stored) for stored in found.values()]
+        return [Stored(put.record, put.entries) for put in puts.values()]
 
     def _write(self, removals: Iterable[Operation], puts: Iterable[Put]) -> None:
         operations = [*removals, *puts]

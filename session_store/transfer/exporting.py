@@ -80,11 +80,11 @@ def _body(
         report.sessions += 1
         report.entries += len(put.entries)
     for one in documents:
-        yield lines.shared_line(one.scope, _canonical(one))
+        yield lines.shared_line(one.scope, canonical(one))
         report.shared += 1
 
 
-def _canonical(one: Shared) -> str:
+def canonical(one: Shared) -> str:
     try:
         return codec.encode_document(codec.decode(one.document, "it"), "it")
     except (InvalidValueError, CorruptStoreError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +24,7 @@ from session_store.errors import (
 )
 from session_store.session import SessionKey
 from session_store.testing.given import (
-    KEY,
     OTHERS,
-    after,
     at,
     change,
     contents,
@@ -149,25 +147,6 @@ def test_removing_what_expired_is_one_save(repository: JsonFileRepository) -> No
     before = revision(repository)
     assert repository.remove_expired(at(9, idle_cutoff=1), 5) == 5
     assert (revision(repository), repository.stats(at()).total_sessions) == (before + 1, 3)
-
-
-@pytest.mark.parametrize(
-    "erase",
-    [
-        lambda repository: repository.delete(KEY, at(1)),
-        lambda repository: repository.remove_expired(at(9, idle_cutoff=1), 10),
-        lambda repository: create(repository, seconds=9, history="ab"),
-        lambda repository: change(repository, rewind_to=0, entries=messages("a", "b")),
-    ],
-    ids=["deleted", "expired", "replaced", "rewound"],
-)
-def test_what_is_gone_is_in_the_backup_no_more(
-    repository: JsonFileRepository, erase: Callable[[JsonFileRepository], object]
-) -> None:
-    create(repository, history=["canary"], expires_at=after(5))
-    erase(repository)
-    for path in repository.path.parent.iterdir():
-        assert b"canary" not in path.read_bytes()
 
 
 def test_a_full_disk_says_so_and_the_next_save_works(repository: JsonFileRepository) -> None:

@@ -271,23 +271,6 @@ class TestContractOnAnEngine(RepositoryContract):
 
 
 class TestForks:
-    def test_a_fork_shares_no_connection(
-        self, store: SqlRepository, connection: psycopg.Connection
-    ) -> None:
-        """An engine used on both sides of a fork gave 100 wrong answers in 200."""
-        create(store)
-
-        def work() -> None:
-            for n in range(50):
-                key = SessionKey("app", "ada", f"{os.getpid()}-{n}")
-                create(store, key, history=[n])
-                assert load(store, key).entries[0].payload == n
-
-        children = [forked(work) for _ in range(4)]
-        work()
-        assert [exit_code(child) for child in children] == [0] * 4
-        assert count(store) == 251
-
     def test_a_fork_amid_the_work_of_threads_harms_nobody(self, store: SqlRepository) -> None:
         create(store)
         with ThreadPoolExecutor(4) as threads:

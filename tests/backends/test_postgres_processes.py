@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,9 +17,7 @@ from session_store.backends.sql.postgres import PostgresDialect, open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.runner import Statements
 from session_store.errors import (
-    ConflictError,
     SessionExistsError,
-    StaleSessionError,
     StoreUnavailableError,
 )
 from session_store.session import SessionKey
@@ -36,7 +32,6 @@ from session_store.testing.given import (
     create,
     ids,
     load,
-    message,
     messages,
     seqs,
 )
@@ -77,35 +72,6 @@ class TestWriting:
         for process in range(PROCESSES):
             mine = [name for name in ids(session) if name.startswith(f"{process}-")]
             assert mine == [f"{process}-{n}" for n in range(100)]
-
-    def test_read_modify_write_loses_nothing(self, url: str, store: SqlRepository) -> None:
-        create(store, state={"n": 0})
-
-        def add(own: SqlRepository, _: int) -> None:
-            for _ in range(25):
-                while True:
-                    head = load(own, last=0)
-                    patch = {"n": head.state["n"] + 1}
-                    try:
-                        change(own, state=patch, expected_version=head.version)
-                    except StaleSessionError:
-                        continue
-                    break
-
-        in_processes(url, add)
-        assert load(store).state == {"n": 200}
-
-    def test_one_entry_id_is_stored_once(self, url: str, store: SqlRepository) -> None:
-        create(store)
-
-        def append(own: SqlRepository, process: int) -> None:
-            for n in range(25):
-                assert change(own, entries=messages(f"{n}")).entry.entry_id == f"{n}"
-                with pytest.raises(ConflictError):
-                    change(own, entries=[message(f"{n}", f"other {process}")])
-
-        in_processes(url, append)
-        assert sorted(ids(load(store)), key=int) == [f"{n}" for n in range(25)]
 
     def test_one_key_is_created_once(self, url: str, store: SqlRepository) -> None:
         def make(own: SqlRepository, process: int) -> None:
@@ -188,35 +154,6 @@ class TestSweeping:
         locks = {PostgresDialect("", names_of(*one), 1, local=False).sweep_lock for one in names}
         assert len(locks) == 4
 
-    def test_no_touched_session_is_ever_removed(self, store: SqlRepository, url: str) -> None:
-        """Touching against cleaning, until one of the two has won a thousand times."""
-        stop = threading.Event()
-
-        def sweep() -> int:
-            with open_postgres(url) as sweeper:
-                removed = 0
-                while not stop.is_set():
-                    removed += sweeper.remove_expired(EXPIRING, 10)
-                return removed
-
-        with ThreadPoolExecutor(1) as thread:
-            sweeping = thread.submit(sweep)
-            touched = sum(_touched(store, f"{n}") for n in range(300))
-            stop.set()
-            assert touched + sweeping.result() == 300
-        assert count(store) == touched
-
-
-def _touched(store: SqlRepository, name: str) -> bool:
-    """Whether a session that is about to go was saved by its user in time."""
-    key = SessionKey("app", "ada", name)
-    create(store, key)
-    try:
-        change(store, key, moment=at(99))
-    except LookupError:
-        return False
-    return True
-
 
 class TestContractBehindPgBouncer(RepositoryContract):
     """In transaction mode, where the next transaction may have another session."""
@@ -239,30 +176,6 @@ class TestContractBehindPgBouncer(RepositoryContract):
 
 
 class TestPgBouncer:
-    def test_ten_thousand_operations_and_no_error(
-        self, pgbouncer: PgBouncer, url: str, store: SqlRepository
-    ) -> None:
-        """More clients than the bouncer has connections."""
-        turns = int(os.environ.get("SESSION_STORE_TEST_OPERATIONS", "1000")) // (PROCESSES * 4)
-
-        def work(own: SqlRepository, process: int) -> None:
-            key = SessionKey("app", "ada", f"{process}")
-            create(own, key)
-            for n in range(turns):
-                change(own, key, entries=messages(f"{n}"))
-                assert load(own, key).last_seq == n + 1
-                assert count(own, user_id="ada") >= 1
-                change(own, key, state={"n": n}, expected_version=n * 2 + 2)
-
-        def begin(which: int) -> None:
-            address = pgbouncer.reroute(url)
-            with open_postgres(address, transaction_pooler=True) as own:
-                work(own, which)
-
-        children = [forked(partial(begin, which)) for which in range(PROCESSES)]
-        assert [exit_code(child, 170) for child in children] == [0] * PROCESSES
-        assert count(store) == PROCESSES
-
     def test_without_the_setting_the_error_names_it(self, pgbouncer: PgBouncer, url: str) -> None:
         with pytest.raises(StoreUnavailableError, match="SESSION_POSTGRES_POOLER=true"):
             open_postgres(pgbouncer.reroute(url))

@@ -16,9 +16,7 @@ from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite import SqliteDialect, open_sqlite
 from session_store.session import SessionKey
 from session_store.testing.given import (
-    BEGINNING,
     at,
-    change,
     create,
 )
 
@@ -48,23 +46,6 @@ class TestCleanup:
     def fill(self, store: SqlRepository, number: int) -> None:
         for n in range(number):
             create(store, SessionKey("app", "ada", f"s{n}"), history=[f"{SECRET} {n}"] * 20)
-
-    def test_erased_text_is_in_no_file(self, store: SqlRepository, path: Path) -> None:
-        self.fill(store, 40)
-        create(store, SessionKey("app", "bob", "kept"), seconds=90, history=["kept"])
-        assert SECRET.encode() in contents(path)
-        while store.remove_expired(EXPIRING, 7) == 7:
-            pass
-        assert SECRET.encode() not in contents(path)
-        assert b"kept" in contents(path)
-
-    def test_replaced_and_rewound_text_is_gone_after_a_cleanup(
-        self, store: SqlRepository, path: Path
-    ) -> None:
-        create(store, state={"text": SECRET}, history=[SECRET] * 3)
-        change(store, state={"text": "other"}, rewind_to=0)
-        assert store.remove_expired(BEGINNING, 10) == 0
-        assert SECRET.encode() not in contents(path)
 
     def test_a_reader_does_not_hold_the_cleanup_up(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -25,9 +24,7 @@ from session_store.testing.given import change, create, load, messages
 from tests.backends.processes import exit_code, forked
 from tests.migrations.support import MADE_UP, catalog, revision_in, upgrade, with_revision
 from tests.servers.pgbouncer import PgBouncer
-from tests.servers.postgres import PostgresServer
 
-ROUNDS = int(os.environ.get("SESSION_STORE_TEST_ROUNDS", "3"))
 PROCESSES = 8
 
 ADD_COLUMN = "op.add_column(own('sessions'), sa.Column('mood', sa.Text()), schema=schema())"
@@ -57,19 +54,6 @@ def in_background(*arguments: Any, **said: Any) -> Iterator[Future[None]]:
         yield threads.submit(upgrade, *arguments, **said)
 
 
-@pytest.mark.timeout(60 * ROUNDS)
-def test_of_many_that_upgrade_an_empty_database_all_succeed(
-    postgres_server: PostgresServer,
-) -> None:
-    ended = []
-    for _ in range(ROUNDS):
-        url = postgres_server.create_database()
-        ended += upgraded_by_many(url)
-        assert revision_in(url) == schema.HEAD
-        postgres_server.drop_database(url)
-    assert ended == [0] * PROCESSES * ROUNDS
-
-
 def test_behind_pgbouncer_too(pgbouncer: PgBouncer, postgres_url: str) -> None:
     assert upgraded_by_many(pgbouncer.reroute(postgres_url)) == [0] * PROCESSES
     with psycopg.connect(postgres_url) as connection:
@@ -87,25 +71,6 @@ def test_who_waits_too_long_for_another_process_is_told(postgres_url: str) -> No
     assert "tester" not in str(raised.value)
     assert revision_in(postgres_url) is None
     upgrade(postgres_url)
-
-
-def test_readers_wait_no_longer_than_the_lock_timeout(postgres_url: str, tmp_path: Path) -> None:
-    upgrade(postgres_url)
-    newer = with_revision(tmp_path / "newer", ADD_COLUMN)
-    waits = []
-    with in_background(postgres_url, revisions=newer) as done:
-        with reading(postgres_url), psycopg.connect(postgres_url, autocommit=True) as other:
-            until = time.monotonic() + 2.6
-            while time.monotonic() < until:
-                started = time.monotonic()
-                other.execute("SELECT count(*) FROM sessions")
-                waits.append(time.monotonic() - started)
-                time.sleep(0.01)
-            assert not done.done()
-        done.result(timeout=30)
-    assert 1 < max(waits) < 2.5
-    assert sorted(waits)[len(waits) // 2] < 0.1
-    assert revision_in(postgres_url) == MADE_UP
 
 
 def test_they_read_while_the_index_of_users_is_made_anew(postgres_url: str) -> None:

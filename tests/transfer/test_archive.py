@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import stat
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from session_store.cleanup import ArchivePolicy
 from session_store.errors import (
     SessionExistsError,
     SessionNotFoundError,
+    SettingsError,
     StoreUnavailableError,
     TransferError,
 )
@@ -396,6 +398,15 @@ def test_the_hourly_cleanup_archives(tmp_path: Path) -> None:
         while not archive.paths() and time.monotonic() < until:
             time.sleep(0.01)
     assert archive.find("s1").record.key.user_id == "ada"
+
+
+def test_an_archive_without_zstd_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("backports", "backports.zstd", "compression", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SettingsError, match=r"session-store\[zstd\]"):
+        service(tmp_path, [datetime(2026, 1, 1, tzinfo=UTC)])
 
 
 def test_a_store_that_is_stopping_does_not_begin_a_file(

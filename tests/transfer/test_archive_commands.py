@@ -75,12 +75,24 @@ def test_what_is_archived_is_not_in_the_store_and_is_listed(
 
 @pytest.mark.usefixtures("archived")
 def test_an_archived_session_is_shown_and_searched(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["show", "done"]) == 1
-    capsys.readouterr()
     assert "hello from done" in out(capsys, "show", "done", "--archived")
     assert "hello from done" in out(capsys, "search", "--archived", "--text", "hello from")
     shown = json.loads(out(capsys, "show", "done", "--archived", "--json"))
     assert (shown["status"], len(shown["entries"])) == ("completed", 1)
+
+
+@pytest.mark.usefixtures("archived")
+def test_what_is_not_in_the_store_is_shown_from_the_archive(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["show", "done"]) == 0
+    shown = capsys.readouterr()
+    assert "hello from done" in shown.out
+    assert "from the archive; session-store restore done brings it back" in shown.err
+    assert main(["show", "going"]) == 0
+    assert "archive" not in capsys.readouterr().err
+    assert main(["show", "nothing"]) == 1
+    assert main(["show", "nothing", "--archived"]) == 1
 
 
 @pytest.mark.usefixtures("archived")

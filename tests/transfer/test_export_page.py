@@ -15,7 +15,7 @@ from session_store.testing.given import KEY, create
 from session_store.transfer import format as form
 from session_store.transfer.exporting import export_sessions
 from session_store.transfer.importing import import_sessions
-from tests.transfer.test_import import resealed
+from tests.transfer.hostile import resealed
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "export.md").read_text()
 BLOCKS = dict(re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL))

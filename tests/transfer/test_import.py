@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -40,6 +38,7 @@ from session_store.transfer.exporting import export_sessions
 from session_store.transfer.importing import ImportReport, OnConflict, import_sessions
 from tests.backends.test_sqlite_legacy import STORED, TABLE, insert
 from tests.service.support import Wrapped
+from tests.transfer.hostile import resealed
 from tests.transfer.support import clock, held, many, stock
 
 LEGACY = Path(__file__).parents[1] / "legacy" / "sessions.json"
@@ -64,152 +63,8 @@ def small(tmp_path: Path) -> Path:
     return tmp_path / "small.jsonl"
 
 
-def resealed(text: bytes) -> bytes:
-    """With right checksums, whatever else is wrong."""
-    from session_store.transfer import format as form
-
-    out: list[bytes] = []
-    pending: list[bytes] = []
-
-    def flush() -> None:
-        if pending:
-            head = form.unsealed(pending[0])
-            out.extend([form.sealed(head, form.session_digest(head, pending[1:])), *pending[1:]])
-            pending.clear()
-
-    for line in text.splitlines(keepends=True):
-        kind = json.loads(line).get("type")
-        if kind == "session":
-            flush()
-            pending.append(line)
-        elif kind == "entry" and pending:
-            pending.append(line)
-        else:
-            flush()
-            digest = hashlib.sha256(b"".join(out)).hexdigest()
-            is_end = kind == "end"
-            out.append(form.sealed(form.unsealed(line), digest) if is_end else line)
-    flush()
-    return b"".join(out)
-
-
-def replaced(old: bytes, new: bytes, *, seal: bool = True) -> Callable[[bytes], bytes]:
-    def change_(text: bytes) -> bytes:
-        assert old in text
-        changed = text.replace(old, new, 1)
-        return resealed(changed) if seal else changed
-
-    return change_
-
-
-def without(start: int, stop: int) -> Callable[[bytes], bytes]:
-    def change_(text: bytes) -> bytes:
-        lines = text.splitlines(keepends=True)
-        return resealed(b"".join(lines[:start] + lines[stop:]))
-
-    return change_
-
-
-def ordered(*numbers: int) -> Callable[[bytes], bytes]:
-    def change_(text: bytes) -> bytes:
-        lines = text.splitlines(keepends=True)
-        return resealed(b"".join(lines[number] for number in numbers))
-
-    return change_
-
-
-# header, session s1, 2 entries, session s2, 2 entries, shared, end
-HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "nothing": (lambda _: b"", "goes on"),
-    "only a header": (ordered(0), "goes on"),
-    "cut off in a line": (lambda text: text[:-30], "cut off"),
-    "cut off after a line": (lambda text: b"".join(text.splitlines(True)[:-1]), "goes on"),
-    "cut off at half": (lambda text: text[: len(text) // 2], "line"),
-    "no header": (without(0, 1), "no export"),
-    "another program's": (lambda _: b'{"type":"log"}\n', "no export"),
-    "no JSON": (lambda text: text.replace(b'"seq":2,', b'"seq":2', 1), "checksum|expected"),
-    "an array": (lambda text: text + b"[]\n", "after the end"),
-    "a newer version": (replaced(b'"version":1,"created', b'"version":2,"created'), "version 2"),
-    "a version that is none": (replaced(b'"version":1,"created', b'"version":"1","created'), "1"),
-    "a changed text": (replaced(b'"payload":"a"', b'"payload":"c"', seal=False), "checksum"),
-    "a changed head": (replaced(b'"created",', b'"running",', seal=False), "checksum"),
-    "a changed shared document": (replaced(b'{"a":1}', b'{"a":2}', seal=False), "checksum"),
-    "a wrong last checksum": (lambda text: text[:-6] + b'f0"}\n', "checksum"),
-    "no checksum": (lambda text: text.replace(b'"sha256":', b'"sha257":', 1), "last member"),
-    "a session twice": (ordered(0, 1, 2, 3, 1, 2, 3, 7, 8), "twice"),
-    "sessions out of order": (ordered(0, 4, 5, 6, 1, 2, 3, 7, 8), "out of order"),
-    "a shared document twice": (ordered(0, 1, 2, 3, 4, 5, 6, 7, 7, 8), "twice"),
-    "an entry lost": (without(2, 3), "last_seq"),
-    "a session lost": (without(1, 4), "counts"),
-    "a shared document lost": (without(7, 8), "counts"),
-    "an entry without a session": (ordered(0, 2, 8), "type"),
-    "a session after the shared documents": (ordered(0, 1, 2, 3, 7, 4, 5, 6, 8), "type"),
-    "something after the end": (lambda text: text + text, "after the end"),
-    "an empty line": (lambda text: text.replace(b"\n", b"\n\n", 1), "line 2"),
-    "a gap": (replaced(b'"seq":2', b'"seq":3'), "seq"),
-    "a seq that is true": (replaced(b'"seq":1', b'"seq":true'), "seq"),
-    "an entry id twice": (replaced(b'"e2"', b'"e1"'), "twice"),
-    "an unknown status": (replaced(b'"status":"created"', b'"status":"dead"'), "status"),
-    "a version of 0": (replaced(b'"version":2,', b'"version":0,'), "version"),
-    "a version of an entry beyond": (
-        replaced(b'"version":1,"payload', b'"version":9,"payload'),
-        "v",
-    ),
-    "a version beyond 64 bits": (
-        replaced(b'"version":2,', b'"version":99999999999999999999,'),
-        "v",
-    ),
-    "a time without a zone": (replaced(b'123456Z","version":1', b'123456","version":1'), "UTC"),
-    "a time that is none": (
-        replaced(b'"created_at":"2024-02-29', b'"created_at":"2023-02-29'),
-        "time",
-    ),
-    "an id with a line's end": (replaced(b'"session_id":"s1"', b'"session_id":"s\\n"'), "control"),
-    "an empty id": (replaced(b'"session_id":"s1"', b'"session_id":""'), "bytes"),
-    "an id that is a number": (replaced(b'"session_id":"s1"', b'"session_id":1'), "session_id"),
-    "too long an id": (replaced(b'"e2"', b'"' + b"e" * 256 + b'"'), "255 bytes"),
-    "NaN": (replaced(b'"payload":"a"', b'"payload":NaN'), "line"),
-    "a number beyond 64 bits": (
-        replaced(b'"payload":"a"', b'"payload":18446744073709551616'),
-        "64",
-    ),
-    "a lone surrogate": (replaced(b'"payload":"a"', b'"payload":"\\ud800"'), "line"),
-    "too deep": (
-        replaced(b'"payload":"a"', b'"payload":' + b"[" * 150 + b"]" * 150),
-        "deep|recurs",
-    ),
-    "far too deep": (lambda text: b"[" * 100_000 + text, "line 1"),
-    "a document that is none": (replaced(b'"state":{}', b'"state":[]'), "state"),
-    "an agent's state that is none": (
-        replaced(b'"agent_states":{}', b'"agent_states":{"a":1}'),
-        "a",
-    ),
-    "a member too many": (replaced(b'"state":{}', b'"state":{},"more":1'), "more"),
-    "a member too few": (replaced(b'"state":{},', b""), "state"),
-    "an entry with a member too many": (replaced(b'"kind":', b'"more":1,"kind":'), "more"),
-    "other counts": (replaced(b'"entries":4', b'"entries":5'), "counts"),
-    "a shared document that is none": (
-        replaced(b'"document":{"a":1}', b'"document":3'),
-        "document",
-    ),
-    "a byte that is no text": (replaced(b'"payload":"a"', b'"payload":"\xff"', seal=False), "line"),
-}
-
-
-@pytest.mark.parametrize(("damage", "problem"), HOSTILE.values(), ids=list(HOSTILE))
-def test_a_hostile_file_is_refused_with_its_line_and_nothing_is_written(
-    small: Path, tmp_path: Path, damage: Callable[[bytes], bytes], problem: str
-) -> None:
-    (tmp_path / "bad.jsonl").write_bytes(damage(small.read_bytes()))
-    with MemoryRepository() as repository:
-        with pytest.raises(ExportFormatError, match=problem) as raised:
-            import_sessions(tmp_path / "bad.jsonl", repository, on_conflict="replace")
-        assert "bad.jsonl" in str(raised.value)
-        assert held(repository) == []
-
-
 def test_what_is_resealed_and_not_changed_is_imported(small: Path, tmp_path: Path) -> None:
-    """So the cases above are refused for what is wrong with them."""
+    """So hostile files are refused for what is wrong with them."""
     (tmp_path / "good.jsonl").write_bytes(resealed(small.read_bytes()))
     assert (tmp_path / "good.jsonl").read_bytes() == small.read_bytes()
     with MemoryRepository() as repository:

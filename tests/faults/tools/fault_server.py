@@ -36,8 +36,21 @@ OPERATIONS: dict[str, Callable[[SessionRepository], object]] = {
     ),
     "delete": lambda repository: repository.delete(KEY, at(1)),
     "expire": lambda repository: repository.remove_expired(at(9, idle_cutoff=5), 10),
+    "export": lambda repository: export_sessions(
+        repository, _beside(repository) / "export.jsonl", overwrite=True
+    ),
     "import": lambda repository: import_sessions(os.environ["EXPORTED"], repository),
+    "import beside": lambda repository: import_sessions(
+        _beside(repository) / "import.jsonl", repository
+    ),
 }
+
+
+def _beside(repository: Any) -> Path:
+    """The directory of a store in a file."""
+    return Path(repository.path).parent
+
+
 OPENED: dict[str, Callable[[Path], SessionRepository]] = {
     "file": JsonFileRepository,
     "sqlite": lambda directory: open_sqlite(directory / "sessions.db"),

@@ -11,9 +11,8 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +20,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from session_store.backends.memory import MemoryRepository
@@ -306,12 +304,3 @@ def held(store: SessionRepository) -> list[Any]:
     sessions = [store.load(head.key, BEGINNING) for head in listed(store, limit=1000)]
     shared = [store.load_shared(app, user) for app in ("app", "b") for user in (None, "u")]
     return [*sessions, *shared]
-
-
-def test_a_back_end_behaves_as_the_memory_one_does(backend: Backend) -> None:
-    def machine() -> StoreMachine:
-        return StoreMachine(backend)
-
-    # What is asked for is anything that makes a machine; the annotation says less.
-    made = cast(type[RuleBasedStateMachine], machine)
-    run_state_machine_as_test(made, settings=settings(max_examples=settings().max_examples // 2))
