@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,8 +48,14 @@ def no_patience() -> Iterator[None]:
 
 @contextmanager
 def deferred_begin() -> Iterator[None]:
-    """As SQLAlchemy's default: the lock is taken by the first write, after the reads."""
-    with patch.object(SqliteDialect, "begin_writing", SqliteDialect.begin_reading):
+    """As SQLAlchemy's default: the lock is taken by the first write, a moment after the reads."""
+
+    def begin_writing(self: SqliteDialect, connection: sqlite3.Connection) -> None:
+        self.begin_reading(connection)
+        connection.execute("SELECT count(*) FROM sessions").fetchone()
+        time.sleep(0.001)
+
+    with patch.object(SqliteDialect, "begin_writing", begin_writing):
         yield
 
 

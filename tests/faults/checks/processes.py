@@ -27,6 +27,7 @@ PROCESSES = 8
     stores=["file"],
     trials=(400, 8000),
     broken=[no_lock],
+    broken_trials=1600,
 )
 @check(
     "S1",
@@ -35,6 +36,7 @@ PROCESSES = 8
     stores=["sqlite"],
     trials=(400, 8000),
     broken=[no_patience],
+    broken_trials=8000,
 )
 def appends(place: Place, trials: int) -> Outcomes:
     with place.open() as repository:
