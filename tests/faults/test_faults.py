@@ -11,6 +11,9 @@ from tests.faults.frame import Broken, Check, Run, check, is_caught, run, run_br
 from tests.faults.place import Place, Servers
 from tests.faults.suite import checks
 
+GOES = 3
+"""A race can be missed by processes that wait for a busy machine."""
+
 HELD = [
     pytest.param(check, store, id=f"{check.name}-{store}")
     for check in checks()
@@ -42,8 +45,8 @@ def test_its_broken_variant_is_caught(
     check: Check, store: str, broken: Broken, servers: Servers
 ) -> None:
     _skip_if_missing(check)
-    found = run_broken(check, store, servers, broken)
-    assert is_caught(check, found), f"not in {found.trials} trials"
+    goes = (run_broken(check, store, servers, broken) for _ in range(GOES))
+    assert any(is_caught(check, found) for found in goes)
 
 
 def _skip_if_missing(check: Check) -> None:
