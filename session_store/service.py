@@ -84,13 +84,19 @@ class SessionService(SessionCheckpoints):
         watch(self._stats, storage.type)
         atexit.register(self.close)
 
-    def cleanup_expired_sessions(self, max_age_hours: float | None = None) -> int:
+    def cleanup_expired_sessions(
+        self,
+        max_age_hours: float | None = None,
+        *,
+        on_removed: Callable[[int], None] = lambda _: None,
+    ) -> int:
         """Remove what is expired now, or idle (or old, by the policy) for ``max_age_hours``.
 
-        How many sessions it removed, in batches of 1,000, each its own transaction.
+        How many sessions it removed, in batches of 1,000, each its own transaction, after which
+        ``on_removed`` is told how many these were.
         """
         _check_age(max_age_hours)
-        return self._sweep(max_age_hours=max_age_hours)
+        return self._sweep(max_age_hours=max_age_hours, on_removed=on_removed)
 
     def count_expired_sessions(self, max_age_hours: float | None = None) -> int:
         """How many sessions ``cleanup_expired_sessions`` would remove now."""
@@ -188,7 +194,10 @@ class SessionService(SessionCheckpoints):
         return {} if size_bytes is None else {name: size_bytes}
 
     def _sweep(
-        self, stopping: Callable[[], bool] = lambda: False, max_age_hours: float | None = None
+        self,
+        stopping: Callable[[], bool] = lambda: False,
+        max_age_hours: float | None = None,
+        on_removed: Callable[[int], None] = lambda _: None,
     ) -> int:
         at, removed = self._moment(max_age_hours), 0
         if self._archive:
@@ -196,6 +205,7 @@ class SessionService(SessionCheckpoints):
         while not stopping():
             batch = self.repository.remove_expired(at, SWEEP_BATCH)
             removed += batch
+            on_removed(batch)
             if batch < SWEEP_BATCH:
                 break
         return removed

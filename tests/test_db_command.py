@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -69,6 +70,22 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as ended:
         main(["db", *arguments])
     assert (ended.value.code, capsys.readouterr().out) == (2, "")
+
+
+def test_programs_are_answered_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ["--url", f"sqlite:///{tmp_path / 'sessions.db'}", "--json"]
+    newest = {"place": str(tmp_path / "sessions.db"), "revision": schema.HEAD, "is_newest": True}
+    for command in ("upgrade", "current", "check"):
+        assert main(["db", command, *place]) == 0
+        assert json.loads(capsys.readouterr().out) == newest
+    assert main(["db", "downgrade", schema.REVISIONS[0], "--yes", *place]) == 0
+    assert json.loads(capsys.readouterr().out) == newest | {
+        "revision": schema.REVISIONS[0],
+        "is_newest": False,
+    }
+    assert main(["db", "history", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["revision"] for line in lines] == [*reversed(schema.REVISIONS)]
 
 
 def test_up_and_down_on_postgresql(postgres_url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from session_store.entrypoints.commands import OK, add_command, counted
 from session_store.entrypoints.conditions import add_session
-from session_store.entrypoints.moving import show
+from session_store.entrypoints.moving import show, told
 from session_store.entrypoints.output import Output, add_json_option
 from session_store.entrypoints.store import add_store_option, opened, settings_of
 from session_store.errors import SettingsError
@@ -23,8 +23,8 @@ def archive(arguments: argparse.Namespace) -> int:
     from session_store.transfer.archive import swept
 
     policy = _policy(arguments)
-    with opened(arguments) as service:
-        report = swept(service.repository, policy, service._moment())
+    with opened(arguments) as service, told("archiving") as tell:
+        report = swept(service.repository, policy, service._moment(), on_progress=tell)
     kept = f"; {report.kept:,} were written to meanwhile and stay" if report.kept else ""
     pruned = f"; removed {counted(report.pruned, 'old file')}" if report.pruned else ""
     files = f"{counted(report.files, 'file')} of {report.bytes:,} bytes"

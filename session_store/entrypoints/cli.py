@@ -27,8 +27,8 @@ from session_store.entrypoints import (
     show,
     stats,
 )
-from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command
-from session_store.entrypoints.output import say
+from session_store.entrypoints.commands import FAILED, INTERRUPTED, OK, add_command, counted
+from session_store.entrypoints.output import Output, add_json_option, say
 from session_store.errors import (
     AmbiguousSessionError,
     SessionNotFoundError,
@@ -73,7 +73,10 @@ def accept(arguments: argparse.Namespace) -> int:
     from session_store.backends.json_file import accept_edited_file
 
     count = accept_edited_file(arguments.file)
-    print(f"{arguments.file}: accepted, {count} {'session' if count == 1 else 'sessions'}")
+    if arguments.json:
+        Output().json({"file": str(arguments.file), "sessions": count})
+    else:
+        print(f"{arguments.file}: accepted, {counted(count, 'session')}")
     return OK
 
 
@@ -136,6 +139,7 @@ def _add_accept(commands: Commands) -> None:
         example="session-store accept data/sessions/sessions.json",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the edited sessions.json")
+    add_json_option(parser)
 
 
 def _conversations(text: str) -> int:

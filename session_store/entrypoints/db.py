@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from session_store.backends.sql import schema
 from session_store.backends.sql.schema import HEAD, REVISIONS, TABLES
 from session_store.entrypoints.commands import OK, add_command
+from session_store.entrypoints.output import Output, add_json_option
 from session_store.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -47,15 +48,22 @@ def downgrade(arguments: argparse.Namespace) -> int:
 def current(arguments: argparse.Namespace) -> int:
     with _alembic(arguments) as config:
         revision = _revision(config)
-    print(f"{_target(arguments).place}: {_explained(revision)}")
+    place = _target(arguments).place
+    found = {"place": place, "revision": revision, "is_newest": revision == HEAD}
+    _answer(arguments, found, f"{place}: {_explained(revision)}")
     return OK
 
 
 def history(arguments: argparse.Namespace) -> int:
     from alembic import command
+    from alembic.script import ScriptDirectory
 
     with _alembic(arguments) as config:
-        command.history(config)
+        if not arguments.json:
+            command.history(config)
+            return OK
+        for script in ScriptDirectory.from_config(config).walk_revisions():
+            Output().json({"revision": script.revision, "does": script.doc})
     return OK
 
 
@@ -75,7 +83,8 @@ def check(arguments: argparse.Namespace) -> int:
             ) from None
         except CommandError:
             raise SchemaError(f"{place}: {_explained(_revision(config))}") from None
-    print(f"{place}: revision {HEAD}, and all as this release expects it")
+    answer = {"place": place, "revision": HEAD, "is_newest": True}
+    _answer(arguments, answer, f"{place}: revision {HEAD}, and all as this release expects it")
     return OK
 
 
@@ -154,6 +163,7 @@ def _add_questions(commands: Commands) -> None:
         does="list the revisions of this release",
         example="session-store db history",
     )
+    add_json_option(parser)
     parser.set_defaults(url=None, schema=None, prefix=None)
 
 
@@ -196,6 +206,7 @@ def _add_sql(commands: Commands) -> None:
 def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="the database; default: SESSION_STORAGE_URL, or .env")
     _add_names(parser)
+    add_json_option(parser)
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
@@ -217,6 +228,13 @@ def _alembic(arguments: argparse.Namespace) -> Iterator[Config]:
             yield made
     except CommandError as error:
         raise SchemaError(f"{error} (`session-store db history` lists the revisions)") from None
+
+
+def _answer(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:
+    if arguments.json:
+        Output().json(found)
+    else:
+        print(text)
 
 
 def _target(arguments: argparse.Namespace) -> Target:

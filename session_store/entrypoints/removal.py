@@ -11,6 +11,7 @@ from session_store.entrypoints.asking import add_yes_option, check_can_ask, is_m
 from session_store.entrypoints.commands import FAILED, OK, add_command, counted
 from session_store.entrypoints.conditions import add_session, hours
 from session_store.entrypoints.output import Output, add_json_option
+from session_store.entrypoints.progress import progress
 from session_store.entrypoints.store import add_store_option, opened
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def cleanup(arguments: argparse.Namespace) -> int:
         question = partial(_what_goes, service, arguments.max_age_hours)
         if not is_meant(arguments, question):
             return FAILED
-        removed = service.cleanup_expired_sessions(arguments.max_age_hours)
+        total = service.count_expired_sessions(arguments.max_age_hours)
+        with progress("removing", total) as advance:
+            removed = service.cleanup_expired_sessions(arguments.max_age_hours, on_removed=advance)
     if arguments.json:
         Output().json({"removed": removed})
     else:

@@ -44,8 +44,10 @@ from session_store.transfer.sessions import (
     PAGE,
     STORED,
     Batches,
+    Progress,
     Stored,
     checked,
+    no_progress,
     stamps,
 )
 
@@ -191,6 +193,7 @@ def archive_sessions(
     *,
     completed_before: datetime | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    on_progress: Progress = no_progress,
     clock: Clock = utc_now,
 ) -> ArchiveReport:
     """Move what is expired ``at`` a moment, and what is completed and was last written before a
@@ -200,9 +203,12 @@ def archive_sessions(
     """
     report, lock = ArchiveReport(), archive.lock()
     with lock.held(lock.deadline()):
-        due = _due(repository, at, completed_before)
+        due, done = _due(repository, at, completed_before), 0
+        total = _how_many(repository, at, completed_before)
         while not stopping() and (chunk := list(islice(due, FILE_SESSIONS))):
             _move(repository, archive, sorted(chunk, key=_order), clock(), report)
+            done += len(chunk)
+            on_progress(done, max(done, total))
         repository.remove_expired(STORED, 1)  # removes none, and tidies up after those that went
     return report
 
@@ -213,6 +219,7 @@ def swept(
     at: Moment,
     *,
     stopping: Callable[[], bool] = lambda: False,
+    on_progress: Progress = no_progress,
     clock: Clock = utc_now,
 ) -> ArchiveReport:
     """What a cleanup does with an archive: it moves what is due, and prunes."""
@@ -223,6 +230,7 @@ def swept(
         at,
         completed_before=None if after is None else at.now - after,
         stopping=stopping,
+        on_progress=on_progress,
         clock=clock,
     )
     if policy.retention is not None:
@@ -269,11 +277,22 @@ def _due(
 
 
 def _completed(repository: SessionRepository, at: Moment, before: datetime) -> Iterator[Stamp]:
-    query = Filter(statuses=(Status.COMPLETED.value,), updated_before=before)
-    position = None
+    query, position = _long_completed(before), None
     while page := repository.select(query, position, PAGE, at):
         position = position_of(page[-1], query.order_by)
         yield from map(Stamp.of, page)
+
+
+def _long_completed(before: datetime) -> Filter:
+    return Filter(statuses=(Status.COMPLETED.value,), updated_before=before)
+
+
+def _how_many(repository: SessionRepository, at: Moment, completed_before: datetime | None) -> int:
+    """Sessions that are due."""
+    expired = repository.stats(at).expired_sessions
+    if completed_before is None:
+        return expired
+    return expired + repository.count(_long_completed(completed_before), at)
 
 
 def _order(stamp: Stamp) -> tuple[str, str, str]:

@@ -121,6 +121,11 @@ def test_accept_takes_an_edited_file_and_says_how_many_sessions_it_holds(
         assert service.get_session("s1").entries[0].payload == {"text": "hello"}
 
 
+def test_accept_answers_programs_in_json(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["accept", str(edited), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(edited), "sessions": 2}
+
+
 def test_accept_leaves_a_broken_file_as_it_is(edited: Path) -> None:
     broken = edited.read_text()[:-20]
     edited.write_text(broken)

@@ -115,7 +115,9 @@ def test_thousands_of_sessions_go_in_batches_of_a_thousand(clock: FakeClock) -> 
     with SessionService(repository, clock=clock, cleanup_interval=None) as service:
         create_many(service, 2_500)
         clock.advance(days=8)
-        assert service.cleanup_expired_sessions() == 2_500
+        told: list[int] = []
+        assert service.cleanup_expired_sessions(on_removed=told.append) == 2_500
+        assert told == [1000, 1000, 500]
     assert repository.batches == [(1000, 1000), (1000, 1000), (1000, 500)]
 
 

@@ -118,8 +118,10 @@ def test_many_sessions_are_in_several_files(
 ) -> None:
     monkeypatch.setattr(module, "FILE_SESSIONS", 30)
     many(memory, 100)
-    report = archive_sessions(memory, archive, ALL)
+    told: list[tuple[int, int]] = []
+    report = archive_sessions(memory, archive, ALL, on_progress=lambda *how: told.append(how))
     assert (report.sessions, report.files) == (108, 4)
+    assert told == [(30, 108), (60, 108), (90, 108), (108, 108)]
     assert keys(memory) == set()
     assert len({one.record.key for one in archive.heads()}) == 108
 
