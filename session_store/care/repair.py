@@ -57,7 +57,7 @@ def repair_store(
         else:
             from session_store.care.repair_file import rescue_file
 
-            rescue_file(file, rescue, clock())
+            rescue_file(file, rescue, clock(), on_progress)
         return rescue.finish(os.fspath(aside))
 
 

@@ -24,7 +24,7 @@ from session_store.care.rescue import Found, Rescue
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 from session_store.records import EntryRecord, SessionRecord
 from session_store.session import SessionKey
-from session_store.transfer.sessions import Stored
+from session_store.transfer.sessions import Progress, Stored
 
 _NAME: Final = re.compile(rb'    "((?:[^"\\]|\\.)*)": \{\n')
 _SESSIONS: Final = b'\n  "sessions": {\n'
@@ -42,28 +42,28 @@ class Content(NamedTuple):
     shared: Sequence[Any] | None
 
 
-def rescue_file(path: Path, rescue: Rescue, now: datetime) -> None:
+def rescue_file(path: Path, rescue: Rescue, now: datetime, on_progress: Progress) -> None:
     """``CorruptStoreError`` when no session can be read."""
     data, older = (found and found[0] for found in map(atomic_file.read, (path, backup_of(path))))
     if data is None and older is None:
         raise StoreUnavailableError(f"there is no {path}; is the path right?")
     newest, saved = _content(data or b""), _content(older or b"")
     if data and is_intact(data):
-        _rescue_all(newest, rescue, now)
+        _rescue_all(newest, rescue, now, on_progress)
     elif older and is_intact(older):
         rescue.lose(
             f"is damaged, edited or missing; taken is the save before it, revision "
             f"{revision_in(older)}"
         )
         _set_aside_differences(newest, saved, rescue)
-        _rescue_all(saved, rescue, now)
+        _rescue_all(saved, rescue, now, on_progress)
     elif newest.sessions or saved.sessions:
         rescue.lose(
             "no checksum fits: what is taken is well-formed, but whether it is what was written "
             "nobody can know"
         )
         both = Content({**saved.sessions, **newest.sessions}, newest.shared or saved.shared)
-        _rescue_all(both, rescue, now)
+        _rescue_all(both, rescue, now, on_progress)
     else:
         raise CorruptStoreError(f"{path}: no session can be read in it; restore a backup")
 
@@ -75,9 +75,10 @@ def _set_aside_differences(newest: Content, saved: Content, rescue: Rescue) -> N
             rescue.set_aside(_found(name, *found))
 
 
-def _rescue_all(content: Content, rescue: Rescue, now: datetime) -> None:
-    for name, found in content.sessions.items():
+def _rescue_all(content: Content, rescue: Rescue, now: datetime, on_progress: Progress) -> None:
+    for done, (name, found) in enumerate(content.sessions.items(), 1):
         rescue.session(_found(name, *found))
+        on_progress(done, len(content.sessions))
     if content.shared is None:
         rescue.lose("the shared documents can't be read")
     for one in content.shared or ():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -52,7 +52,10 @@ class Figures(NamedTuple):
         return int(self.stored["total_sessions"] - self.stored["expired_sessions"])
 
 
-def figures(service: SessionService, days: int, now: datetime) -> Figures:
+def figures(
+    service: SessionService, days: int, now: datetime, on_day: Callable[[], None] = lambda: None
+) -> Figures:
+    """``on_day`` is called after each day, in which most of the time is spent."""
     stored = service.get_storage_stats()
     sizes = [value for name, value in stored.items() if name.endswith("size_bytes")]
     oldest = earliest(service, "created_at")
@@ -60,7 +63,7 @@ def figures(service: SessionService, days: int, now: datetime) -> Figures:
         stored,
         sizes[0] if sizes else None,
         {status.value: service.get_session_count(status=status) for status in Status},
-        list(_days(service, days, now)),
+        list(_days(service, days, now, on_day)),
         oldest,
         _next_to_expire(service, oldest),
     )
@@ -93,11 +96,14 @@ def _next_to_expire(service: SessionService, oldest: SessionHead | None) -> Expi
     return Expiry(head, (head.updated_at if is_idle else head.created_at) + timedelta(hours=hours))
 
 
-def _days(service: SessionService, number: int, now: datetime) -> Iterator[Day]:
+def _days(
+    service: SessionService, number: int, now: datetime, on_day: Callable[[], None]
+) -> Iterator[Day]:
     """The oldest first; the last one is today."""
     today = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
     for ago in reversed(range(number)):
         yield _day(service, today - ago * DAY)
+        on_day()
 
 
 def _day(service: SessionService, start: datetime) -> Day:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from session_store.entrypoints.commands import OK, add_command
 from session_store.entrypoints.conditions import number_from
 from session_store.entrypoints.output import STATUS_STYLES, Output, Part, add_json_option
+from session_store.entrypoints.progress import progress
 from session_store.entrypoints.store import add_store_option, opened
 from session_store.entrypoints.times import ago, ahead, iso, minute
 
@@ -32,8 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from session_store.reader import utc_now
 
     output, now = Output(), utc_now()
-    with opened(arguments) as service:
-        found = figures(service, arguments.days, now)
+    with opened(arguments) as service, progress("counting days", arguments.days) as advance:
+        found = figures(service, arguments.days, now, advance)
     if arguments.json:
         output.json(document(found))
     elif output.is_terminal:

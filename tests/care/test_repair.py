@@ -33,11 +33,16 @@ class Recovered:
 
     def __init__(self, place: str) -> None:
         self.lost: list[Finding] = []
+        self.told: list[tuple[int, int]] = []
         before = files_in(Path())
         Path("rest.jsonl").unlink(missing_ok=True)
         with MemoryRepository() as repository:
             self.report: RepairReport = repair_store(
-                storage_of(place), repository, "rest.jsonl", on_lost=self.lost.append
+                storage_of(place),
+                repository,
+                "rest.jsonl",
+                on_lost=self.lost.append,
+                on_progress=lambda *how: self.told.append(how),
             )
             self.held, self.sessions = held(repository), by_key(repository)
         self.aside = lines_of("rest.jsonl")
@@ -100,6 +105,8 @@ def test_a_sound_store_is_recovered_whole(place: str) -> None:
         whole = held(repository)
     found = Recovered(place)
     assert (found.held, found.lost, found.aside) == (whole, [], [])
+    done, total = found.told[-1]
+    assert done == total > 0
 
 
 def test_what_a_killed_process_left_in_the_log_is_recovered() -> None:

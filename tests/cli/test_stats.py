@@ -73,6 +73,13 @@ def of(service: SessionService, days: int = 3) -> Figures:
     return figures(service, days, NOON)
 
 
+def test_who_waits_is_told_of_each_day(service: SessionService) -> None:
+    add(service, NOON)
+    told: list[None] = []
+    figures(service, 5, NOON, lambda: told.append(None))
+    assert len(told) == 5
+
+
 def test_json_has_all_figures(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = lines_of(capsys, "stats", "--json", "--store", place.url)
     found = json.loads(line)
