@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from session_store import codec
 from session_store.errors import InvalidValueError, TooLargeError
 from session_store.records import (
+    MAX_VERSION,
     EntryFields,
     EntryRecord,
     SessionRecord,
@@ -213,7 +214,7 @@ def _check_history(record: SessionRecord, entries: Sequence[EntryRecord]) -> Non
         raise InvalidValueError("entries", "must have the seqs 1, 2, 3… up to last_seq")
     if len({entry.entry_id for entry in entries}) != len(entries):
         raise InvalidValueError("entries", "must have different entry_ids")
-    if not all(1 <= v <= record.version < 2**62 for v in (record.version, *versions)):
+    if not all(1 <= v <= record.version < MAX_VERSION for v in (record.version, *versions)):
         raise InvalidValueError("version", "must be 1 or more, an entry's at most its session's")
 
 

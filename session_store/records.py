@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import product
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -71,6 +71,13 @@ class Stamp(NamedTuple):
             record.updated_at,
             record.expires_at,
         )
+
+
+TIMES: Final = ("created_at", "updated_at", "completed_at", "expires_at")
+"""The fields of a ``SessionRecord`` that are times, or may be."""
+
+MAX_VERSION: Final = 2**62
+"""No version is that great, so that adding to one stays within 64 bits."""
 
 
 class EntryRecord(NamedTuple):

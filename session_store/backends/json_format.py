@@ -39,6 +39,7 @@ from session_store.backends.json_session import (
     exactly,
     from_json,
     quoted,
+    shared_from_json,
     shortened,
     typed,
 )
@@ -56,8 +57,8 @@ _END: Final = b"\n    }"
 _COMMA: Final = b",\n"
 _CLOSING: Final = b'\n  },\n  "shared_states": '
 _MAX_REVISION: Final = 10**17
-_TOP: Final = {"checksum", "format", "revision", "sessions", "shared_states"}
-_SHARED: Final = {"app_name", "user_id", "document"}
+TOP: Final = {"checksum", "format", "revision", "sessions", "shared_states"}
+SHARED: Final = {"app_name", "user_id", "document"}
 
 Fragments: TypeAlias = Mapping[SessionKey, Fragment]
 """The bytes of each session, and of which state of it: what is the same is not encoded again."""
@@ -215,7 +216,7 @@ def _parsed(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _is_legacy(found: dict[str, Any]) -> bool:
-    return isinstance(found.get("sessions"), dict) and found.keys() & _TOP == {"sessions"}
+    return isinstance(found.get("sessions"), dict) and found.keys() & TOP == {"sessions"}
 
 
 def _contents(found: dict[str, Any], path: Path) -> Contents:
@@ -226,7 +227,7 @@ def _contents(found: dict[str, Any], path: Path) -> Contents:
 
 
 def _own(found: dict[str, Any]) -> Contents:
-    top = exactly(found, _TOP, "the file")
+    top = exactly(found, TOP, "the file")
     table = SessionTable()
     for name, body in typed(top["sessions"], dict, "sessions").items():
         stored = from_json(name, body)
@@ -253,14 +254,10 @@ def _revision(found: Any) -> int:
 
 
 def _put_shared(table: SessionTable, found: Any, place: str) -> None:
-    one = exactly(found, _SHARED, place)
-    user = typed(one["user_id"], str, f"{place}.user_id")
-    scope = codec.identifier(one["app_name"], f"{place}.app_name"), user
-    if user:
-        codec.identifier(user, f"{place}.user_id")
+    scope, document = shared_from_json(exactly(found, SHARED, place), f"{place}.")
     if scope in table.shared:
         raise InvalidValueError(place, "is the second one of this app_name and user_id")
-    table.shared[scope] = codec.encode_document(one["document"], f"{place}.document")
+    table.shared[scope] = document
 
 
 def _refuse_repeated_keys(data: bytes, path: Path) -> None:

@@ -6,7 +6,7 @@ it came from a stranger, because people edit these files: anything odd is refuse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate, count
 from typing import Any, Final, NamedTuple, TypeVar
@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from session_store import codec
 from session_store.backends.memory import Stored
+from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, InvalidValueError
-from session_store.records import EntryRecord, SessionRecord
+from session_store.records import MAX_VERSION, EntryRecord, SessionRecord
 from session_store.session import SessionKey, Status
 
 _OPENING: Final = b'\n      "entries": ['
@@ -24,8 +25,7 @@ _END: Final = b"\n      ]\n    }"
 _EMPTY_END: Final = b"]\n    }"
 _BLOCK: Final = 2**16
 _ENTRY: Final = {*EntryRecord._fields}
-_SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
-_MAX_VERSION: Final = 2**62
+SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
 _KINDS: Final = {dict: "an object", list: "an array", int: "an integer", str: "a string"}
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any], int, str)
 
@@ -92,14 +92,23 @@ def from_json(name: str, found: Any, before: tuple[EntryRecord, ...] = ()) -> St
     ``before``: its first entries, which ``found`` lacks.
     """
     try:
-        body = exactly(found, _SESSION, "it")
+        body = exactly(found, SESSION, "it")
         new = map(_entry, typed(body["entries"], list, "entries"), count(len(before) + 1))
         entries = before + tuple(new)
-        stored = Stored(_record(body, len(entries)), entries)
+        stored = Stored(record_from_json(body, len(entries)), entries)
         _check_together(name, stored)
     except (InvalidValueError, CorruptStoreError) as error:
         raise CorruptStoreError(f"session {name}: {error}") from None
     return stored
+
+
+def shared_from_json(found: Mapping[str, Any], place: str = "") -> tuple[SharedScope, str]:
+    """Whose a shared document is, and its text; ``place`` stands before the names of its fields."""
+    user = typed(found["user_id"], str, f"{place}user_id")
+    scope = codec.identifier(found["app_name"], f"{place}app_name"), user
+    if user:
+        codec.identifier(user, f"{place}user_id")
+    return scope, codec.encode_document(found["document"], f"{place}document")
 
 
 def block(opening: str, lines: list[str], closing: str) -> str:
@@ -151,7 +160,7 @@ def _check_together(name: str, stored: Stored) -> None:
     if len({entry.entry_id for entry in entries}) != len(entries):
         raise InvalidValueError("entries", "have the same entry_id twice")
     versions = record.version, *(entry.version for entry in entries)
-    if not all(1 <= version <= record.version < _MAX_VERSION for version in versions):
+    if not all(1 <= version <= record.version < MAX_VERSION for version in versions):
         raise InvalidValueError("version", "must be 1 or more, an entry's at most its session's")
 
 
@@ -193,7 +202,8 @@ def _time_text(time: datetime | None) -> str:
     return "null" if time is None else f'"{codec.encode_time(time)}"'
 
 
-def _record(body: dict[str, Any], last_seq: int) -> SessionRecord:
+def record_from_json(body: Mapping[str, Any], last_seq: int) -> SessionRecord:
+    """Of the fields that ``fields`` wrote, each checked."""
     return SessionRecord(
         app_name=codec.identifier(body["app_name"], "app_name"),
         user_id=codec.identifier(body["user_id"], "user_id"),

@@ -34,6 +34,10 @@ OnFinding: TypeAlias = Callable[[Finding], None]
 """Told of each thing that is wrong, when it is found."""
 
 
+def ignore(finding: Finding) -> None:
+    """Only counted."""
+
+
 @dataclass(slots=True)
 class VerifyReport:
     """What was read, and how many things are wrong."""
@@ -47,6 +51,11 @@ class VerifyReport:
 def name_of(key: tuple[Any, ...]) -> str:
     """A key as messages show it, whatever stands in its place."""
     return str(SessionKey(*key))
+
+
+def unreadable(table: str, first: int, last: int | None) -> str:
+    """``last`` is ``None`` for all rows from the first one on."""
+    return f"{table}: rows {first} to {'the end' if last is None else last} can't be read"
 
 
 def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from session_store.backends import Storage, sqlite_file
-from session_store.care.findings import Finding, OnFinding
+from session_store.care.findings import OnFinding, ignore
 from session_store.care.rescue import RepairReport, Rescue
 from session_store.care.rules import Rules
 from session_store.errors import SettingsError, StoreUnavailableError, TransferError
@@ -21,16 +21,12 @@ _NOT_A_FILE: Final = (
 )
 
 
-def _ignore(finding: Finding) -> None:
-    """Only counted."""
-
-
 def repair_store(
     source: Storage,
     destination: SessionRepository,
     aside: str | os.PathLike[str],
     *,
-    on_lost: OnFinding = _ignore,
+    on_lost: OnFinding = ignore,
     on_progress: Progress = no_progress,
     clock: Clock = utc_now,
 ) -> RepairReport:

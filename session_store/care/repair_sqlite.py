@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from session_store import codec
-from session_store.care.findings import name_of
+from session_store.care.findings import name_of, unreadable
 from session_store.care.rescue import Found, Rescue, key_of
 from session_store.care.rules import record_of
 from session_store.care.salvage import Row
 from session_store.care.tables import ENTRY, RECORD, SqliteTables, as_text, stored_time
 from session_store.errors import CorruptStoreError
-from session_store.records import SessionRecord
+from session_store.records import TIMES, SessionRecord
 from session_store.session import SessionKey
 from session_store.transfer.sessions import Progress, Stored
 
@@ -32,7 +32,6 @@ from session_store.transfer.sessions import Progress, Stored
 
 _PAGE: Final = 4096
 _SUFFIXES: Final = ("", "-wal", "-journal")
-_TIMES: Final = ("created_at", "updated_at", "completed_at", "expires_at")
 
 _SESSIONS: Final = (
     f"SELECT id, {RECORD} FROM sessions NOT INDEXED WHERE id > :after ORDER BY id LIMIT :limit"
@@ -111,8 +110,7 @@ class _Repair:
 
     def _lost(self, name: str) -> Any:
         def lost(first: int, last: int | None) -> None:
-            until = "the end" if last is None else last
-            self._rescue.lose(f"{name}: rows {first} to {until} can't be read")
+            self._rescue.lose(unreadable(name, first, last))
 
         return lost
 
@@ -190,7 +188,7 @@ class _Repair:
 
 def _stored(record: Mapping[str, Any], entries: Sequence[Any]) -> Stored:
     times = {
-        name: None if record[name] is None else stored_time(record[name], name) for name in _TIMES
+        name: None if record[name] is None else stored_time(record[name], name) for name in TIMES
     }
     return Stored(
         SessionRecord(**{**record, **times}),

@@ -14,12 +14,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from session_store import codec
 from session_store.care.findings import runs, spans
 from session_store.errors import CorruptStoreError, InvalidValueError
-from session_store.records import EntryRecord, SessionRecord
+from session_store.records import MAX_VERSION, EntryRecord, SessionRecord
 from session_store.session import CHECKPOINT, Documents, SessionKey, Status
 
 ToTime: TypeAlias = Callable[[Any, str], datetime]
 
-MAX_VERSION: Final = 2**62
 _KEY: Final = SessionKey._fields
 _DOCUMENTS: Final = tuple(Documents.model_fields)
 _STATUSES: Final = tuple(Status)

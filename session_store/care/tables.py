@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from session_store import codec
 from session_store.care.rules import Rules
@@ -28,7 +28,7 @@ class Tables(ABC):
     """Those of one store. ``rules`` are for the values that it gives."""
 
     rules: Rules
-    sees_part: ClassVar[str] = "false"
+    sees_part = "false"
     """Whether some sessions may be hidden from who asks."""
 
     @abstractmethod
@@ -78,13 +78,12 @@ class SqliteTables(Tables):
 class ServerTables(Tables):
     """Over an open repository; the server sees to types, keys and pages."""
 
-    sees_part = "row_security_active('sessions')"
-
     def __init__(self, repository: Any) -> None:
-        from session_store.backends.sql.postgres_connection import to_time
+        from session_store.backends.sql.postgres import PostgresDialect
 
         self._repository = repository
-        self.rules = Rules(to_time)
+        self.rules = Rules(PostgresDialect.to_time)
+        self.sees_part = PostgresDialect.sees_part
 
     def ask(self, *statements: Statement) -> list[list[Row]]:
         found: list[list[Row]] = self._repository.ask(*statements)

@@ -6,19 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from session_store.backends import Storage, open_storage, sqlite_file
-from session_store.care.findings import Finding, OnFinding, VerifyReport
+from session_store.care.findings import OnFinding, VerifyReport, ignore
 from session_store.errors import SettingsError, StoreUnavailableError
 from session_store.transfer.sessions import Progress, no_progress
-
-
-def _ignore(finding: Finding) -> None:
-    """Only counted."""
 
 
 def verify_store(
     storage: Storage,
     *,
-    on_finding: OnFinding = _ignore,
+    on_finding: OnFinding = ignore,
     on_progress: Progress = no_progress,
     **options: Any,
 ) -> VerifyReport:

@@ -8,25 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from session_store import codec, legacy
 from session_store.backends import atomic_file
 from session_store.backends.json_checksum import is_intact
-from session_store.backends.json_format import FORMAT, revision_in
+from session_store.backends.json_format import FORMAT, SHARED, TOP, revision_in
 from session_store.backends.json_recovery import backup_of
-from session_store.backends.json_session import name_of
+from session_store.backends.json_session import SESSION, exactly, name_of
 from session_store.care.findings import Finding, OnFinding, VerifyReport
 from session_store.care.rules import Problem, Rules
-from session_store.errors import CorruptStoreError, StoreUnavailableError
+from session_store.errors import CorruptStoreError, InvalidValueError, StoreUnavailableError
 from session_store.records import EntryRecord, SessionRecord
 from session_store.session import SessionKey
 from session_store.transfer.sessions import Progress
-
-_TOP: Final = {"checksum", "format", "revision", "sessions", "shared_states"}
-_SHARED: Final = {"app_name", "user_id", "document"}
-_SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
-_LACKS: Final = "lacks keys, or has some that don't belong there: "
 
 
 def verify_file(
@@ -87,7 +82,7 @@ class FileCheck:
                 "does not match its checksum: it was edited by hand, or is damaged; "
                 "`session-store accept` is for an edit"
             )
-        self._check_keys(found, _TOP)
+        self._check_keys(found, TOP)
         if type(found.get("revision")) is not int or found["revision"] < 0:
             self.tell("is no integer of 0 or more", field="revision")
         for name, body in found["sessions"].items():
@@ -98,7 +93,7 @@ class FileCheck:
         if not isinstance(body, dict):
             self.tell("is no object", session=name)
             return
-        self._check_keys(body, _SESSION, session=name)
+        self._check_keys(body, SESSION, session=name)
         entries = body.get("entries")
         if not isinstance(entries, list):
             self.tell("is no array", session=name, field="entries")
@@ -134,7 +129,7 @@ class FileCheck:
             if not isinstance(one, dict):
                 self.tell("is no object", field=place)
                 continue
-            self._check_keys(one, _SHARED, field=place)
+            self._check_keys(one, SHARED, field=place)
             scope, document = (one.get("app_name"), one.get("user_id")), one.get("document")
             for problem in self._rules.shared(*scope, document):
                 self.tell(problem.problem, field=f"{place}.{problem.field}")
@@ -155,8 +150,10 @@ class FileCheck:
             self._report.entries += len(entries)
 
     def _check_keys(self, found: dict[str, Any], keys: set[str], **where: Any) -> None:
-        if found.keys() != keys:
-            self.tell(_LACKS + ", ".join(sorted(found.keys() ^ keys)), **where)
+        try:
+            exactly(found, keys, "it")
+        except InvalidValueError as error:
+            self.tell(error.problem, **where)
 
     def _tell_of(self, name: str, found: Problem) -> None:
         self.tell(found.problem, session=name, seq=found.seq, field=found.field)

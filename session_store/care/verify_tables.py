@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from session_store.care.findings import Finding, OnFinding, VerifyReport, name_of
+from session_store.care.findings import Finding, OnFinding, VerifyReport, name_of, unreadable
 from session_store.care.rules import Problem, record_of
 from session_store.care.tables import ENTRY, PATIENCE, RECORD, SqliteTables, Tables
 from session_store.errors import CorruptStoreError, SchemaError
@@ -86,8 +86,7 @@ class TablesCheck:
 
     def _lose_sessions(self, first: int, last: int | None) -> None:
         """Their names may still stand in the index of keys; ``repair`` looks there."""
-        until = "the end" if last is None else last
-        self._tell(f"sessions: rows {first} to {until} can't be read")
+        self._tell(unreadable("sessions", first, last))
 
     def _check_range(self, first: int, last: int) -> None:
         """Half and half again where a page is damaged, so that as few as can be are unread."""
@@ -142,8 +141,7 @@ class TablesCheck:
 
     def _check_shared(self) -> None:
         def lost(first: int, last: int | None) -> None:
-            until = "the end" if last is None else last
-            self._tell(f"shared_states: rows {first} to {until} can't be read")
+            self._tell(unreadable("shared_states", first, last))
 
         rules = self._tables.rules
         for _, app, user, updated_at, document in self._tables.shared(lost):

@@ -19,10 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from session_store import codec
 from session_store.backends import atomic_file
 from session_store.backends.file_lock import FileLock
-from session_store.backends.json_session import fields
+from session_store.backends.json_session import record_from_json, typed
 from session_store.cleanup import ArchivePolicy
 from session_store.errors import (
     CorruptStoreError,
@@ -67,7 +66,6 @@ _SUFFIX: Final = ".jsonl.zst"
 _INDEX: Final = ".index.jsonl.zst"
 _NAME: Final = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-[0-9a-f]{8}\.jsonl\.zst")
 _TIME: Final = "%Y%m%dT%H%M%S.%fZ"
-_TIMES: Final = ("created_at", "updated_at", "completed_at", "expires_at")
 
 
 class Archived(NamedTuple):
@@ -203,8 +201,9 @@ def archive_sessions(
     """
     report, lock = ArchiveReport(), archive.lock()
     with lock.held(lock.deadline()):
-        due, done = _due(repository, at, completed_before), 0
-        total = _how_many(repository, at, completed_before)
+        expired, done = repository.stats(at).expired_sessions, 0
+        total = expired + _long_completed(repository, at, completed_before)
+        due = _due(repository, at, expired, completed_before)
         while not stopping() and (chunk := list(islice(due, FILE_SESSIONS))):
             _move(repository, archive, sorted(chunk, key=_order), clock(), report)
             done += len(chunk)
@@ -267,32 +266,29 @@ def restore_session(
 
 
 def _due(
-    repository: SessionRepository, at: Moment, completed_before: datetime | None
+    repository: SessionRepository, at: Moment, expired: int, completed_before: datetime | None
 ) -> Iterator[Stamp]:
-    """Expired ones are looked for by a scan, and only when statistics say that there are some."""
-    if repository.stats(at).expired_sessions:
+    """Expired ones, of which there are so many, are looked for by a scan."""
+    if expired:
         yield from (stamp for stamp in stamps(repository) if at.is_expired(stamp))
     if completed_before is not None:
         yield from _completed(repository, at, completed_before)
 
 
 def _completed(repository: SessionRepository, at: Moment, before: datetime) -> Iterator[Stamp]:
-    query, position = _long_completed(before), None
+    query, position = _completed_before(before), None
     while page := repository.select(query, position, PAGE, at):
         position = position_of(page[-1], query.order_by)
         yield from map(Stamp.of, page)
 
 
-def _long_completed(before: datetime) -> Filter:
-    return Filter(statuses=(Status.COMPLETED.value,), updated_before=before)
+def _completed_before(time: datetime) -> Filter:
+    return Filter(statuses=(Status.COMPLETED.value,), updated_before=time)
 
 
-def _how_many(repository: SessionRepository, at: Moment, completed_before: datetime | None) -> int:
-    """Sessions that are due."""
-    expired = repository.stats(at).expired_sessions
-    if completed_before is None:
-        return expired
-    return expired + repository.count(_long_completed(completed_before), at)
+def _long_completed(repository: SessionRepository, at: Moment, before: datetime | None) -> int:
+    """How many there are that have not expired."""
+    return 0 if before is None else repository.count(_completed_before(before), at)
 
 
 def _order(stamp: Stamp) -> tuple[str, str, str]:
@@ -374,9 +370,7 @@ def _index_of(path: Path) -> Path:
 
 
 def _index_line(record: SessionRecord) -> bytes:
-    body = fields(record._replace(state="{}", agent_states="{}"))
-    text = ",".join(f'"{name}":{value}' for name, value in body.items())
-    return f'{{"type":"head","last_seq":{record.last_seq},{text}}}\n'.encode()
+    return lines.head_line("head", record._replace(state="{}", agent_states="{}"))
 
 
 def _indexed(path: Path) -> Iterator[SessionRecord]:
@@ -395,12 +389,7 @@ def _indexed(path: Path) -> Iterator[SessionRecord]:
 
 def _head(text: bytes) -> SessionRecord:
     body = lines.parsed(text)
-    del body["type"]
-    for name in _TIMES:
-        body[name] = body[name] and codec.decode_time(body[name], name)
-    for name in ("state", "agent_states", "metadata"):
-        body[name] = codec.encode_document(body[name], name)
-    return SessionRecord(**body)
+    return record_from_json(body, typed(body["last_seq"], int, "last_seq"))
 
 
 def _time_of(path: Path) -> datetime:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn, TypeAlias
 
-from session_store import codec
-from session_store.backends.json_session import exactly, from_json, name_of, typed
+from session_store.backends.json_session import exactly, from_json, name_of, shared_from_json, typed
 from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.queries import scan_order
 from session_store.session import SessionKey
@@ -146,11 +145,7 @@ class _Reader:
     def _document(self) -> Shared:
         found = self._checked("shared")
         try:
-            user = typed(found["user_id"], str, "user_id")
-            scope = codec.identifier(found["app_name"], "app_name"), user
-            if user:
-                codec.identifier(user, "user_id")
-            document = codec.encode_document(found["document"], "document")
+            scope, document = shared_from_json(found)
         except InvalidValueError as error:
             self._refuse(str(error))
         if self._last_scope is not None and scope <= self._last_scope:

@@ -25,6 +25,7 @@ from session_store.transfer.sessions import (
     Progress,
     Stored,
     checked,
+    is_newer,
     no_progress,
     paired,
     same,
@@ -212,8 +213,7 @@ class _Copy:
     def _keeps(self, one: Stamp, other: Stamp) -> bool:
         if _is_older(other, one) or self._policy in ("fail", "replace"):
             return False
-        newer = (one.updated_at, one.version) > (other.updated_at, other.version)
-        return self._policy == "skip" or not newer
+        return self._policy == "skip" or not is_newer(one, other)
 
     def _carry_out(self, batch: Sequence[Pair]) -> list[Stored]:
         """Write, read back and compare; what was read of the source."""

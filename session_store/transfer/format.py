@@ -36,11 +36,15 @@ def header(created_at: datetime) -> bytes:
 
 def session_lines(record: SessionRecord, entries: Sequence[EntryRecord]) -> Iterator[bytes]:
     """The head, then the entries. The head's checksum is over all of them, so they come at once."""
-    body = ",".join(f'"{name}":{text}' for name, text in fields(record).items())
-    head = _line(f'"session","last_seq":{record.last_seq},{body}')
+    head = head_line("session", record)
     lines = [_line(f'"entry",{entry_text(entry)[1:-1]}') for entry in entries]
     yield sealed(head, session_digest(head, lines))
     yield from lines
+
+
+def head_line(type_: str, record: SessionRecord) -> bytes:
+    body = ",".join(f'"{name}":{text}' for name, text in fields(record).items())
+    return _line(f'"{type_}","last_seq":{record.last_seq},{body}')
 
 
 def shared_line(scope: SharedScope, document: str) -> bytes:

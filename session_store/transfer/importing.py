@@ -37,6 +37,7 @@ from session_store.transfer.sessions import (
     Shared,
     Stored,
     checked,
+    is_newer,
     no_progress,
     same,
     sessions,
@@ -163,9 +164,10 @@ class _Importer:
             return put
         if self._policy == "fail":
             conflicts.add(put.key)
-        if self._policy == "replace" or (self._policy == "newer" and is_newer(put.record, head)):
+        new, old = Stamp.of(put.record), Stamp.of(head)
+        if self._policy == "replace" or (self._policy == "newer" and is_newer(new, old)):
             self.report.replaced += 1
-            return Put(put.record, put.entries, put.at, replaces=Stamp.of(head))
+            return Put(put.record, put.entries, put.at, replaces=old)
         self.report.skipped += 1
         return None
 
@@ -193,10 +195,6 @@ class _Importer:
 def _put(item: Stored) -> Put:
     """The write of what was checked when it was read."""
     return Put(item.record, tuple(map(EntryRecord._make, item.entries)), STORED)
-
-
-def is_newer(record: SessionRecord, than: SessionRecord) -> bool:
-    return (record.updated_at, record.version) > (than.updated_at, than.version)
 
 
 def _batches(found: Iterator[Item]) -> Iterator[Sequence[Item]]:

@@ -151,6 +151,10 @@ def same(put: Put, stored: Stored | None) -> bool:
     return put.record == other.record and put.entries == other.entries
 
 
+def is_newer(one: Stamp, than: Stamp) -> bool:
+    return (one.updated_at, one.version) > (than.updated_at, than.version)
+
+
 def paired(
     first: Iterable[Stamp], second: Iterable[Stamp]
 ) -> Iterator[tuple[Stamp | None, Stamp | None]]:

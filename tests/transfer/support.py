@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from session_store.errors import StoreUnavailableError
 from session_store.operations import Apply, checked_apply
 from session_store.records import EntryRecord, SessionRecord
 from session_store.repository import SessionRepository
@@ -14,11 +16,24 @@ from session_store.testing.given import KEY, OTHERS, after, at, change, create, 
 from session_store.testing.oddities import VALUES
 from session_store.transfer.sessions import sessions, shared
 from tests.conftest import BACKENDS
+from tests.service.support import Wrapped
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DURABLE = ("file", "sqlite", "postgresql")
 LONG = KEY._replace(session_id="long")
 ODD = SessionKey("app \u00e9", "user \U0001f600", "id/with %2F and \u202e")
+
+
+class Failing(Wrapped):
+    """The third commit does not come through."""
+
+    commits = 0
+
+    def commit(self, operations: Any) -> Any:
+        self.commits += 1
+        if self.commits == 3:
+            raise StoreUnavailableError("gone")
+        return super().commit(operations)
 
 
 def clock() -> datetime:

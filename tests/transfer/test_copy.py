@@ -22,7 +22,7 @@ from session_store.transfer.sessions import Batches, paired
 from tests.conftest import BACKENDS
 from tests.servers.stores import PostgresStore
 from tests.service.support import Wrapped
-from tests.transfer.support import DURABLE, LONG, held, many, raw, stock
+from tests.transfer.support import DURABLE, LONG, Failing, held, many, raw, stock
 
 PAIRS = list(permutations(DURABLE, 2))
 
@@ -184,15 +184,6 @@ def test_another_session_of_the_same_key_stays_or_goes_as_asked(
 
 
 def test_a_copy_that_broke_off_goes_on_where_it_was(destination: MemoryRepository) -> None:
-    class Failing(Wrapped):
-        commits = 0
-
-        def commit(self, operations: Any) -> Any:
-            self.commits += 1
-            if self.commits == 3:
-                raise StoreUnavailableError("gone")
-            return super().commit(operations)
-
     with MemoryRepository() as source:
         many(source, 2000)
         with pytest.raises(StoreUnavailableError):

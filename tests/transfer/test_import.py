@@ -39,7 +39,7 @@ from session_store.transfer.importing import ImportReport, OnConflict, import_se
 from tests.backends.test_sqlite_legacy import STORED, TABLE, insert
 from tests.service.support import Wrapped
 from tests.transfer.hostile import resealed
-from tests.transfer.support import clock, held, many, stock
+from tests.transfer.support import Failing, clock, held, many, stock
 
 LEGACY = Path(__file__).parents[1] / "legacy" / "sessions.json"
 
@@ -221,15 +221,6 @@ def test_a_policy_that_there_is_not_is_refused(small: Path) -> None:
 
 
 def test_an_import_that_broke_off_is_finished_by_another(tmp_path: Path) -> None:
-    class Failing(Wrapped):
-        commits = 0
-
-        def commit(self, operations: Any) -> Any:
-            self.commits += 1
-            if self.commits == 3:
-                raise StoreUnavailableError("gone")
-            return super().commit(operations)
-
     with MemoryRepository() as source:
         many(source, 2000)
         export_sessions(source, tmp_path / "a.jsonl")

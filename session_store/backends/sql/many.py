@@ -11,7 +11,7 @@ from typing import Any, Final
 from session_store.backends.sql import statements as sql
 from session_store.backends.sql.runner import Statements
 from session_store.operations import Operation, Put
-from session_store.queries import WHOLE
+from session_store.queries import HEAD, WHOLE, Window
 from session_store.records import EntryRecord, SessionRecord
 from session_store.session import SessionKey
 
@@ -46,13 +46,17 @@ def one_by_one(
     run: Statements, keys: Sequence[SessionKey], *, with_history: bool
 ) -> dict[SessionKey, Loaded]:
     """For a database in the process: a statement is cheap there."""
-    found: dict[SessionKey, Loaded] = {}
-    for key in keys:
-        row = run.run(sql.FIND, key._asdict()).first()
-        if row is not None:
-            rows = run.run(*sql.history(key, WHOLE)).all() if with_history else []
-            found[key] = row[1:], rows
-    return found
+    window = WHOLE if with_history else HEAD
+    found = {key: one(run, key, window) for key in keys}
+    return {key: loaded for key, loaded in found.items() if loaded}
+
+
+def one(run: Statements, key: SessionKey, window: Window) -> Loaded | None:
+    """A session and the window of its history, in the order of the statement."""
+    row = run.run(sql.FIND, key._asdict()).first()
+    if row is None:
+        return None
+    return row[1:], [] if window.last == 0 else run.run(*sql.history(key, window)).all()
 
 
 def together(

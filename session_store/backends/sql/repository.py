@@ -21,7 +21,7 @@ from session_store.errors import CorruptStoreError, SessionStoreError, StoreUnav
 from session_store.ids import new_id
 from session_store.operations import Apply, Create, Delete, Moment, Operation, Put
 from session_store.queries import Filter, Position, StoreStats, Window
-from session_store.records import EntryFields, EntryRecord, SessionRecord, Stamp
+from session_store.records import TIMES, EntryFields, EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 
@@ -32,8 +32,6 @@ _ATTEMPTED: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 _TURN: Final = 0.05
 """Seconds between two looks whether another sweeper is done with its batch."""
-
-_TIMES: Final = ("created_at", "updated_at", "completed_at", "expires_at")
 
 
 class SqlRepository(SessionRepository):
@@ -71,17 +69,11 @@ class SqlRepository(SessionRepository):
         if self._dialect.is_remote:
             return self._loaded(key, window)
 
-        def find(run: Statements) -> tuple[tuple[Any, ...] | None, list[tuple[Any, ...]]]:
-            row = run.run(sql.FIND, key._asdict())
-            history = None if window.last == 0 else run.run(*sql.history(key, window))
-            return row.first(), [] if history is None else history.all()
-
-        row, rows = self._runner.read(find)
-        if row is None:
+        found = self._runner.read(lambda run: many.one(run, key, window))
+        if found is None:
             return None
-        if window.last is not None:
-            rows.reverse()
-        return self._record(row[1:]), self._entries(rows)
+        row, rows = found
+        return self._record(row), self._entries(rows if window.last is None else rows[::-1])
 
     def _loaded(
         self, key: SessionKey, window: Window
@@ -330,7 +322,7 @@ class SqlRepository(SessionRepository):
 
     def _values(self, record: SessionRecord) -> dict[str, Any]:
         values = record._asdict()
-        return values | {name: self._dialect.time(values[name]) for name in _TIMES}
+        return values | {name: self._dialect.time(values[name]) for name in TIMES}
 
     def _entry_rows(
         self, session: int | None, entries: Iterable[EntryRecord]
