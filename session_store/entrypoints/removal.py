@@ -27,10 +27,12 @@ def delete(arguments: argparse.Namespace) -> int:
         heads = [_head(service, id_, arguments) for id_ in dict.fromkeys(arguments.id)]
         if not is_meant(arguments, partial(_what_is_deleted, service, heads)):
             return FAILED
-        for head in heads:
-            app_name, user_id, session_id = head.key
-            if service.delete_session(session_id, user_id=user_id, app_name=app_name):
-                _tell_deleted(output, head, as_json=arguments.json)
+        with progress("deleting", len(heads)) as advance:
+            for head in heads:
+                app_name, user_id, session_id = head.key
+                if service.delete_session(session_id, user_id=user_id, app_name=app_name):
+                    _tell_deleted(output, head, as_json=arguments.json)
+                advance()
     return OK
 
 
