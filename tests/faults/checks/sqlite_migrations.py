@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 # Alembic and the models, here once and not in each of the children.
@@ -96,7 +99,9 @@ def upgrades_at_once(place: Place, trials: int) -> Outcomes:
     for n in range(trials):
         path = place.another().database
         _put(path, older if n % 2 else None)
-        children = [forked(lambda path=path: _append(path)) for _ in range(PROCESSES)]  # type: ignore[misc]
+        gate = get_context("fork").Barrier(PROCESSES)
+        append = partial(_append, path, gate)
+        children = [forked(append) for _ in range(PROCESSES)]
         codes = [exit_code(child) for child in children]
         with open_sqlite(path) as store:
             found = set(ids(load(store)))
@@ -105,7 +110,8 @@ def upgrades_at_once(place: Place, trials: int) -> Outcomes:
         yield f"{codes=}, {lost=}, {left=}" if any(codes) or lost or left else None
 
 
-def _append(path: Path) -> None:
+def _append(path: Path, gate: Barrier) -> None:
+    gate.wait(60)  # else the first would be done before the last begins
     with open_sqlite(path) as store:
         with suppress(SessionExistsError):
             create(store)
