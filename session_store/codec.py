@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json, to_json
@@ -27,8 +26,7 @@ MAX_ID_BYTES: Final = 255
 MAX_KIND_BYTES: Final = 64
 MAX_LABEL_BYTES: Final = 1024
 
-parsed: Final[Callable[[str | bytes], Any]] = partial(from_json, allow_inf_nan=False)
-"""``decode``, for loops in which its call would count: ``ValueError`` says that it is no JSON."""
+_from_iso: Final = datetime.fromisoformat
 
 _PLAIN: Final = 64 * 1024
 """Bytes of a value in which each part is looked at wherever it stands."""
@@ -75,10 +73,15 @@ def encode_label(value: str | None, path: str) -> str:
     return _encode(value, path, depth=0, limit=MAX_LABEL_BYTES)
 
 
+def parsed(text: str | bytes) -> Any:
+    """Like ``decode``, without a place: ``ValueError`` says that it is no JSON."""
+    return from_json(text, allow_inf_nan=False)
+
+
 def decode(text: str | bytes, place: str) -> Any:
     """The value of a JSON text that ``encode`` wrote; anything else is ``CorruptStoreError``."""
     try:
-        return parsed(text)
+        return from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise CorruptStoreError(f"{place} holds no valid JSON: {error}") from None
 
@@ -87,6 +90,8 @@ def identifier(value: Any, path: str, limit: int = MAX_ID_BYTES) -> str:
     """``value``, if it can be an id: 1 to ``limit`` bytes of UTF-8 without control characters."""
     if not isinstance(value, str):
         raise InvalidValueError(path, f"must be a string, not {type(value).__name__}")
+    if type(value) is str and value.isascii() and value.isprintable() and 0 < len(value) <= limit:
+        return value  # the usual one
     if not value or _byte_length(value, path) > limit:
         raise InvalidValueError(path, f"must have 1 to {limit} bytes")
     if _CONTROL(value):
@@ -98,6 +103,8 @@ def utc(value: Any, path: str) -> datetime:
     """``value`` in UTC; a naive time is refused, since nobody can tell what it means."""
     if not isinstance(value, datetime):
         raise InvalidValueError(path, f"must be a datetime, not {type(value).__name__}")
+    if value.tzinfo is UTC:
+        return value
     if value.utcoffset() is None:
         raise InvalidValueError(path, "must have a time zone, such as datetime.now(UTC)")
     try:
@@ -108,13 +115,13 @@ def utc(value: Any, path: str) -> datetime:
 
 def encode_time(value: datetime) -> str:
     """A UTC time as ISO 8601 text of one width, so that text sorts as time does."""
-    return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return value.isoformat("T", "microseconds")[:26] + "Z"
 
 
 def decode_time(value: Any, place: str) -> datetime:
     """The time that ``encode_time`` wrote."""
     try:
-        time = datetime.fromisoformat(value)
+        time = _from_iso(value)
         return time if time.tzinfo is UTC else time.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise CorruptStoreError(f"{place} holds no valid time") from None
@@ -193,7 +200,8 @@ def _check(value: Any, depth: int, budget: _Budget) -> None:
     kind = type(value)
     if kind is str:
         budget.left -= len(value) + 1
-        _check_text(value)
+        if not value.isascii():
+            _check_text(value)
     elif kind is int:
         _check_int(value)
     elif kind is float:
@@ -218,7 +226,7 @@ def _check_seen(value: Any, depth: int, budget: _Budget) -> None:
 
 def _check_text(value: str) -> None:
     try:
-        value.isascii() or value.encode()
+        value.encode()
     except UnicodeEncodeError:
         raise _RefusedError("holds a lone surrogate, which is no valid text") from None
 
@@ -241,7 +249,8 @@ def _check_object(value: Mapping[Any, Any], depth: int, budget: _Budget) -> None
             raise _RefusedError(f"has a key of type {type(key).__name__}; JSON keys are strings")
         try:
             budget.left -= len(key)
-            _check_text(key)
+            if not key.isascii():
+                _check_text(key)
             _check(item, depth + 1, budget)
         except _RefusedError as refused:
             raise refused.within(f".{ascii(key)[1:-1][:60]}") from None

@@ -98,11 +98,10 @@ def decide(
             return _applied(operation, current, known, shared or {})
 
 
-def appended(operation: Apply, status: str, version: int, seq: int) -> tuple[Applied, EntryRecord]:
-    """The answer to a turn that left its session so, and the entry that it appended."""
+def turned(operation: Apply, status: str, version: int, seq: int) -> Applied:
+    """The answer to a turn that left its session so, with the entry that it appended."""
     (entry,), now = operation.entries, operation.at.now
-    record = EntryRecord(seq, *entry, created_at=now, version=version)
-    return to_applied(operation.key, status, version, now, (record,)), record
+    return to_applied(operation.key, status, version, now, ((seq, *entry, now, version),))
 
 
 def _created(operation: Create, *, exists: bool) -> Decision:
@@ -229,8 +228,8 @@ def _edited(operation: Apply, record: SessionRecord) -> SessionRecord:
     )
 
 
-def _merged(text: str, edit: Edit, name: str) -> str:
-    if not edit:
+def _merged(text: str, edit: Edit | None, name: str) -> str:
+    if edit is None:
         return text
     return codec.encode_merged(edit.merged(codec.decode(text, name)), name)
 

@@ -105,6 +105,10 @@ class InvalidValueError(SessionStoreError, ValueError):
         super().__init__(f"{path}: {problem}")
         self.path, self.problem = path, problem
 
+    def within(self, path: str) -> InvalidValueError:
+        """The same of a value that is a part of the one at ``path``."""
+        return type(self)(f"{path}.{self.path}", self.problem)
+
 
 class TooLargeError(InvalidValueError):
     """A value, or a call, beyond a limit of size; refused before anything was written."""

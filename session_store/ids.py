@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from uuid import UUID
 
 _lock = threading.Lock()
 _last = 0
@@ -13,7 +12,8 @@ _last = 0
 
 def new_id() -> str:
     """A new UUIDv7, greater than every other made by this process."""
-    return str(UUID(int=_next()))
+    digits = f"{_next():032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _next() -> int:

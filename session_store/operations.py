@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -66,9 +65,6 @@ class Edit(NamedTuple):
     values: str = "{}"
     removed: tuple[str, ...] = ()
 
-    def __bool__(self) -> bool:
-        return self.values != "{}" or bool(self.removed)
-
     def merged(self, document: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in document.items() if key not in self.removed}
         new: dict[str, Any] = codec.decode(self.values, "a checked patch")
@@ -92,8 +88,7 @@ class EncodedEntry(NamedTuple):
     payload: str
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(NamedTuple):
     """Store a whole session as it stands, unless a live one has its key."""
 
     record: SessionRecord
@@ -105,18 +100,17 @@ class Create:
         return self.record.key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Apply:
+class Apply(NamedTuple):
     """``Changes`` of a live session, encoded."""
 
     key: SessionKey
     at: Moment
     expected_version: int | None
-    state: Edit
+    state: Edit | None
     agent_states: tuple[tuple[str, Edit], ...]
-    metadata: Edit
-    app_state: Edit
-    user_state: Edit
+    metadata: Edit | None
+    app_state: Edit | None
+    user_state: Edit | None
     status: Status | None
     expires_at: datetime | Literal[Removed.REMOVED] | None
     entries: tuple[EncodedEntry, ...]
@@ -151,8 +145,7 @@ class Apply:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Remove a session and its history; nothing to do when it is not there.
 
     It stays where it is not at ``expected_version``, or not in the state ``expected``, which tells
@@ -165,8 +158,7 @@ class Delete:
     expected: Stamp | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Store a session of another store as it stands there, expired or not.
 
     It may take the place of one in the state ``replaces``; of another one never.
@@ -182,8 +174,7 @@ class Put:
         return self.record.key
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """Let ``document`` be the shared document of an app, or with ``user_id`` of a user in it."""
 
     app_name: str
@@ -291,11 +282,11 @@ def _expires_at(changes: Changes) -> datetime | Literal[Removed.REMOVED] | None:
     return codec.utc(changes.expires_at, "expires_at")
 
 
-def _edit(patch: Patch, path: str, depth: int = 0) -> Edit:
-    if not isinstance(patch, Mapping):
+def _edit(patch: Patch, path: str, depth: int = 0) -> Edit | None:
+    if not isinstance(patch, (dict, Mapping)):  # to ask the abstract class takes longer
         raise InvalidValueError(path, f"must be a mapping of keys, not {type(patch).__name__}")
     if not patch:
-        return Edit()
+        return None
     values = {key: value for key, value in patch.items() if value is not REMOVED}
     removed = tuple(key for key, value in patch.items() if value is REMOVED)
     codec.encode_document(dict.fromkeys(removed), path)  # keys are checked, wanted or not
@@ -304,27 +295,37 @@ def _edit(patch: Patch, path: str, depth: int = 0) -> Edit:
 
 def _agent_edits(patches: Mapping[str, Patch]) -> tuple[tuple[str, Edit], ...]:
     return tuple(
-        (codec.identifier(name, "agent_name"), _edit(patch, f"agent_states.{name}", depth=1))
-        for name, patch in patches.items()
+        [
+            (
+                codec.identifier(name, "agent_name"),
+                _edit(patch, f"agent_states.{name}", depth=1) or Edit(),
+            )
+            for name, patch in patches.items()
+        ]
     )
 
 
 def _entries(entries: Iterable[NewEntry]) -> tuple[EncodedEntry, ...]:
-    encoded = tuple(_entry(entry, f"entries[{n}]") for n, entry in enumerate(entries))
+    encoded: list[EncodedEntry] = []
+    try:
+        for entry in entries:
+            encoded.append(_entry(entry))
+    except InvalidValueError as refused:
+        raise refused.within(f"entries[{len(encoded)}]") from None
     if len(encoded) > MAX_ENTRIES_PER_CALL:
         raise TooLargeError(
             "entries", f"are {len(encoded):,}; append at most {MAX_ENTRIES_PER_CALL:,} in one call"
         )
-    return encoded
+    return tuple(encoded)
 
 
-def _entry(entry: NewEntry, place: str) -> EncodedEntry:
+def _entry(entry: NewEntry) -> EncodedEntry:
     if entry.kind == CHECKPOINT:
-        raise InvalidValueError(f"{place}.kind", "is taken: create_checkpoint() makes checkpoints")
+        raise InvalidValueError("kind", "is taken: create_checkpoint() makes checkpoints")
     return EncodedEntry(
-        codec.identifier(entry.entry_id, f"{place}.entry_id"),
-        codec.identifier(entry.kind, f"{place}.kind", codec.MAX_KIND_BYTES),
-        codec.encode(entry.payload, f"{place}.payload"),
+        codec.identifier(entry.entry_id, "entry_id"),
+        codec.identifier(entry.kind, "kind", codec.MAX_KIND_BYTES),
+        codec.encode(entry.payload, "payload"),
     )
 
 

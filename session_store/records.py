@@ -142,7 +142,7 @@ def to_applied(
     status: str,
     version: int,
     updated_at: datetime,
-    entries: Sequence[EntryRecord] = (),
+    entries: Sequence[EntryFields] = (),
 ) -> Applied:
     fields = {
         "key": key,
@@ -201,7 +201,6 @@ def checked_entry(record: EntryFields) -> EntryRecord:
     )
 
 
-_KEY = SessionKey._fields
 _STATUSES = {status.value: status for status in Status}
 _ALWAYS = (dict, dict, dict, str, str, str, Status, int, int, datetime, datetime)
 _HEAD_TYPES = {(*_ALWAYS, *ends) for ends in product((datetime, type(None)), repeat=2)}
@@ -218,7 +217,12 @@ _set_fields, _set_fields_set, _set_extra, _set_private = (
 
 
 def checked_key(key: SessionKey) -> SessionKey:
-    return SessionKey(*(codec.identifier(part, name) for name, part in zip(_KEY, key, strict=True)))
+    app_name, user_id, session_id = key
+    return SessionKey(
+        codec.identifier(app_name, "app_name"),
+        codec.identifier(user_id, "user_id"),
+        codec.identifier(session_id, "session_id"),
+    )
 
 
 def _head(model: type[_Head], record: SessionRecord, more: dict[str, Any]) -> _Head:

@@ -290,12 +290,13 @@ class SessionWriter(SessionReader):
 
 
 def _new_entries(entries: NewEntries, kind: str, entry_id: str | None) -> tuple[NewEntry, ...]:
-    batch = entries if isinstance(entries, (list, tuple)) else (entries,)
-    if not batch:
+    if not isinstance(entries, (list, tuple)):
+        return (_new_entry(entries, kind, entry_id),)
+    if not entries:
         raise InvalidValueError("entries", "must not be empty; touch_session() only marks as used")
-    if entry_id is not None and len(batch) > 1:
+    if entry_id is not None and len(entries) > 1:
         raise InvalidValueError("entry_id", "is for one entry; give each of a batch its own")
-    return tuple(_new_entry(entry, kind, entry_id) for entry in batch)
+    return tuple(_new_entry(entry, kind, entry_id) for entry in entries)
 
 
 def _new_entry(entry: Any, kind: str, entry_id: str | None) -> NewEntry:

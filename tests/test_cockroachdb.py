@@ -63,7 +63,7 @@ def built() -> Iterator[Statement]:
     for ids in (("a",), ("a", "b")):
         yield sql.known_entries(KEY, ids, POSTGRES)
     for window in WINDOWS:
-        yield sql.history(KEY, window)
+        yield sql.history(1, window)
         yield sql.load(KEY, window)
     for at, version in product(MOMENTS, (None, 1)):
         changes = Changes(entries=messages("a"))

@@ -10,7 +10,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import starmap
 
 from session_store.backends.memory import SessionTable, Stored
@@ -204,7 +203,7 @@ class BufferedRepository(SessionRepository):
             if original is None:
                 return
             if operation.expected_version is not None:
-                operation = replace(operation, expected_version=original.version)
+                operation = operation._replace(expected_version=original.version)
         self._pending.append(operation)
 
     def _release_unchanged(self, operations: Sequence[Operation]) -> None:

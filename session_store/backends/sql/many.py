@@ -56,7 +56,7 @@ def one(run: Statements, key: SessionKey, window: Window) -> Loaded | None:
     row = run.run(sql.FIND, key._asdict()).first()
     if row is None:
         return None
-    return row[1:], [] if window.last == 0 else run.run(*sql.history(key, window)).all()
+    return row[1:], [] if window.last == 0 else run.run(*sql.history(row[0], window)).all()
 
 
 def together(

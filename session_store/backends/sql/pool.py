@@ -8,8 +8,9 @@ and takes 0.8 times without it (``benchmarks/cold_start.py``).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 from session_store.errors import StoreClosedError, StoreUnavailableError
@@ -59,31 +60,37 @@ class ConnectionPool:
         self._start()
 
     def _start(self) -> None:
-        self._places, self._gate = threading.Semaphore(self.size), threading.Event()
-        self._gate.set()
+        self._lock = threading.Lock()
+        self._freed, self._emptied = (threading.Condition(self._lock) for _ in range(2))
+        self._in_use = self._emptying = 0
 
-    @contextmanager
-    def connection(self) -> Iterator[Any]:
+    def connection(self) -> AbstractContextManager[Any]:
         """A connection that nobody else uses; what it leaves open is rolled back.
 
         ``StoreUnavailableError`` when none becomes free, or the pool is closed.
         """
+        return _Lease(self)
+
+    def take(self) -> Any:
+        """A connection that is nobody else's until it is given back."""
         self._take_place()
         try:
-            connection = self._opened()
-            try:
-                yield connection
-            except self._driver_error:
+            return self._opened()
+        except BaseException:
+            self._free(1)
+            raise
+
+    def give_back(self, connection: Any, error: BaseException | None) -> None:
+        """After its use, which ended with ``error``."""
+        try:
+            if isinstance(error, self._driver_error):
                 # Not used again. SQLite, for one, opens a file read-only when it can't otherwise,
                 # as when descriptors run out, and would refuse to write for ever after.
                 connection.close()
-                raise
-            except BaseException:
-                self._give_back(connection)
-                raise
-            self._give_back(connection)
+            else:
+                self._rest(connection)
         finally:
-            self._places.release()
+            self._free(1)
 
     def add(self, connection: Any) -> None:
         """Let ``connection`` be the next one to be used."""
@@ -98,15 +105,27 @@ class ConnectionPool:
         """Refuse from now on, wait for what is under way, close all connections."""
         self._closed = True
         if self._is_emptied():
-            self._places.release(self.size)
+            self._free(self.size)
 
     def _take_place(self) -> None:
-        patience = self._patience
-        if not (self._gate.wait(patience) and self._places.acquire(timeout=patience)):
-            raise StoreUnavailableError(
-                f"all {self.size} connections stayed in use for {self._patience:g} s; open the "
-                "store with a greater pool_size, or call it from fewer threads"
-            )
+        with self._lock:
+            if not (self._has_place() or self._freed.wait_for(self._has_place, self._patience)):
+                raise StoreUnavailableError(
+                    f"all {self.size} connections stayed in use for {self._patience:g} s; open the "
+                    "store with a greater pool_size, or call it from fewer threads"
+                )
+            self._in_use += 1
+
+    def _has_place(self) -> bool:
+        return self._in_use < self.size and not self._emptying
+
+    def _free(self, places: int) -> None:
+        with self._lock:
+            self._in_use -= places
+            if self._emptying:
+                self._emptied.notify_all()
+            else:
+                self._freed.notify(places)
 
     def _opened(self) -> Any:
         if self._closed:
@@ -123,7 +142,7 @@ class ConnectionPool:
         except IndexError:
             return None
 
-    def _give_back(self, connection: Any) -> None:
+    def _rest(self, connection: Any) -> None:
         try:
             connection.rollback()
         except self._driver_error:
@@ -138,15 +157,15 @@ class ConnectionPool:
         Newcomers wait at the gate: a thread that reads without a pause takes its place again
         before anybody else can, and held this up for more than 30 s.
         """
-        self._gate.clear()
-        try:
-            for taken in range(self.size):
-                if not self._places.acquire(timeout=self._patience):
-                    for _ in range(taken):
-                        self._places.release()
+        with self._lock:
+            self._emptying += 1
+            try:
+                if not self._emptied.wait_for(lambda: not self._in_use, self._patience):
                     return False
-        finally:
-            self._gate.set()
+            finally:
+                self._emptying -= 1
+                self._freed.notify_all()
+            self._in_use = self.size
         self.drop_idle()
         return True
 
@@ -159,7 +178,7 @@ class ConnectionPool:
     def go_on(self) -> None:
         """After, in the parent."""
         if self._paused:
-            self._places.release(self.size)
+            self._free(self.size)
 
     def start_anew(self) -> list[Any]:
         """After, in the child: what is still open, which is the parent's and must not be closed.
@@ -170,3 +189,24 @@ class ConnectionPool:
         self._start()
         self._closed = self._closed or not self._paused
         return inherited
+
+
+class _Lease(AbstractContextManager[Any]):
+    """A class, as a generator takes longer to enter and leave than to get a connection."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> Any:
+        self._connection = self._pool.take()
+        return self._connection
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.give_back(self._connection, error)

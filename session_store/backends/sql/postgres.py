@@ -22,7 +22,7 @@ from session_store.backends.sql import postgres_connection, postgres_layout
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.names import Names, checked_names
 from session_store.backends.sql.pool import ConnectionPool, Pool
-from session_store.backends.sql.postgres_connection import StoreCursor
+from session_store.backends.sql.postgres_connection import StoreConnection, StoreCursor
 from session_store.backends.sql.postgres_errors import (
     DeadlineError,
     UnreachableError,
@@ -116,9 +116,10 @@ def open_postgres(
         size=pool_size,
         patience=timeout,
         driver_error=psycopg.Error,
-        is_alive=postgres_connection.is_alive,
+        is_alive=StoreConnection.is_alive,
     )
-    return _opened(pool, PostgresDialect(url.shown, names, timeout, local=transaction_pooler))
+    dialect = PostgresDialect(url.shown, names, timeout, local=transaction_pooler)
+    return _opened(pool, dialect)
 
 
 def open_engine(
@@ -133,13 +134,14 @@ def open_engine(
     from session_store.backends.sql.engine_pool import EnginePool
 
     pool, names = EnginePool(engine), checked_names(schema, table_prefix)
-    return _opened(pool, PostgresDialect(pool.place, names, timeout, local=True))
+    return _opened(pool, PostgresDialect(pool.place, names, timeout, StoreCursor, local=True))
 
 
 class PostgresDialect(Dialect):
     """How the database ``place`` is spoken to.
 
-    ``local``: the session's settings are not ours, so each transaction has its own.
+    ``cursor``: reads what is stored. ``local``: the session's settings are not ours, so each
+    transaction has its own.
     """
 
     driver_error = psycopg.Error
@@ -149,8 +151,16 @@ class PostgresDialect(Dialect):
     entry_ids = "entry_id = ANY(:entry_ids)"
     sees_part = "row_security_active('sessions')"
 
-    def __init__(self, place: str, names: Names, patience: float, *, local: bool) -> None:
-        self.place, self.names, self.patience = place, names, patience
+    def __init__(
+        self,
+        place: str,
+        names: Names,
+        patience: float,
+        cursor: type[psycopg.Cursor[Any]] = psycopg.Cursor,
+        *,
+        local: bool,
+    ) -> None:
+        self.place, self.names, self.patience, self._cursor = place, names, patience, cursor
         self._settings = _set_local(postgres_connection.settings(patience)) if local else []
         self.is_bounded = not local
         self._raced = {f"{names.prefix}{name}" for name in _RACED}
@@ -173,13 +183,13 @@ class PostgresDialect(Dialect):
 
     def execute(
         self, connection: psycopg.Connection[Any], text: str, values: Mapping[str, Any]
-    ) -> StoreCursor:
-        return StoreCursor(connection).ask(self._text(text), values)
+    ) -> psycopg.Cursor[Any]:
+        return self._cursor(connection).execute(self._text(text), values, binary=True)
 
     def execute_many(
         self, connection: psycopg.Connection[Any], text: str, rows: Iterable[Mapping[str, Any]]
     ) -> None:
-        StoreCursor(connection).executemany(self._text(text), rows)
+        self._cursor(connection).executemany(self._text(text), rows)
 
     def insert_many(
         self,

@@ -12,9 +12,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from select import POLLIN, poll
 from time import monotonic
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import psycopg
+from psycopg.abc import AdaptContext
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryLoader
@@ -41,6 +42,18 @@ class StoreConnection(psycopg.Connection[Any]):
 
     deadline: float = 30.0
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _read_as_stored(self)
+        self._socket = poll()
+        self._socket.register(self.fileno(), POLLIN)
+
+    def is_alive(self) -> bool:
+        """Whether it can be used after it lay idle: a server that closed it, or is about to, has
+        sent something. Asked of the socket: 2 us, where a question to the server is a round trip.
+        """
+        return not (self.closed or self._socket.poll(0))
+
     def rollback(self) -> None:
         """Nothing, where no transaction is open; psycopg's goes a long way to find that out."""
         if self.pgconn.transaction_status != TransactionStatus.IDLE:
@@ -55,15 +68,11 @@ class StoreConnection(psycopg.Connection[Any]):
 
 
 class StoreCursor(psycopg.Cursor[Any]):
-    """Reads times as what ``to_time`` takes, and JSON as the text that it is."""
+    """What a ``StoreConnection`` reads, on a connection that is somebody else's."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         super().__init__(connection)
-        self.adapters.register_loader("json", TextBinaryLoader)
-        self.adapters.register_loader("timestamptz", Int8BinaryLoader)
-
-    def ask(self, text: str, values: Any) -> Self:
-        return self.execute(text, values, binary=True)
+        _read_as_stored(self)
 
 
 def connected(url: PostgresUrl, timeout: float = 30.0, *, pooler: bool = False) -> StoreConnection:
@@ -82,16 +91,6 @@ def connected(url: PostgresUrl, timeout: float = 30.0, *, pooler: bool = False) 
         raise UnreachableError(*error.args) from None
     connection.deadline = timeout
     return connection
-
-
-def is_alive(connection: psycopg.Connection[Any]) -> bool:
-    """Whether an idle connection can be used: a server that closed it, or is about to, has sent
-    something. Asked of the socket: 2 us, where a question to the server is a round trip."""
-    if connection.closed:
-        return False
-    socket = poll()
-    socket.register(connection.fileno(), POLLIN)
-    return not socket.poll(0)
 
 
 def settings(timeout: float) -> dict[str, str]:
@@ -127,6 +126,13 @@ def _given(url: PostgresUrl) -> dict[str, Any]:
             f"libpq can't read the URL of {url}: its parameters are those of PostgreSQL's manual, "
             "'Parameter Key Words', such as ?sslmode=require"
         ) from None
+
+
+def _read_as_stored(context: AdaptContext) -> None:
+    """In binary answers, times as what ``to_time`` takes, and JSON as the text that it is."""
+    adapters = context.adapters
+    adapters.register_loader("json", TextBinaryLoader)
+    adapters.register_loader("timestamptz", Int8BinaryLoader)
 
 
 def _limited(gen: Generator[Any, Any, Any], until: float) -> Generator[Any, Any, Any]:

@@ -16,7 +16,7 @@ from session_store.backends.sql import statements as sql
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.pool import Pool
 from session_store.backends.sql.runner import Rows, Runner, Statements, Work
-from session_store.decisions import Decision, SharedScope, appended, decide, shared_scopes
+from session_store.decisions import Decision, SharedScope, decide, shared_scopes, turned
 from session_store.errors import CorruptStoreError, SessionStoreError, StoreUnavailableError
 from session_store.ids import new_id
 from session_store.operations import Apply, Create, Delete, Moment, Operation, Put
@@ -218,14 +218,15 @@ class SqlRepository(SessionRepository):
         return answer or self._decided(run, operation)
 
     def _turn(self, run: Statements, operation: Apply) -> Applied | None:
-        row = run.run(*sql.turn(operation, self._dialect)).first()
+        text, values = sql.turn(operation, self._dialect)
+        row = run.run(text, values).first()
         if row is None:
             return None
-        session, *head = row
-        answer, entry = appended(operation, *head)
+        session, status, version, seq = row
         if not self._dialect.is_remote:
-            self._append(run, session, (entry,))
-        return answer
+            values |= {"session": session, "version": version, "seq": seq}
+            run.run(sql.TURN_ENTRY, values)
+        return turned(operation, status, version, seq)
 
     def _created(self, run: Statements, operation: Create | Put) -> Applied | None:
         row = run.run(sql.INSERT_NEW, self._values(operation.record)).first()
@@ -362,7 +363,7 @@ class SqlRepository(SessionRepository):
 
 def _is_recognised(operation: Operation) -> bool:
     """Whether a repetition is known as one, and answered as the first time."""
-    return isinstance(operation, Apply) and bool(operation.entry_ids)
+    return isinstance(operation, Apply) and bool(operation.entries or operation.checkpoint)
 
 
 def _find(operation: Operation) -> str:

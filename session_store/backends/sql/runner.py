@@ -7,8 +7,9 @@ turn takes 2.8 times as long as plain SQL.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
 from session_store.backends.sql import forks
@@ -58,6 +59,28 @@ class Statements:
         self._dialect.insert_many(self.connection, table, columns, rows)
 
 
+class WriterQueue:
+    """Where there is one writer, ours queue here: a lock wakes the next one at once, while SQLite's
+    own waiting polls. Taken before a connection, to leave those to readers."""
+
+    def __init__(self, patience: float) -> None:
+        self._lock, self._patience = threading.Lock(), patience
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=self._patience):
+            raise StoreUnavailableError(
+                f"busy for {self._patience:g} s: other threads are writing; try again"
+            )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+
 class _UndecidedError(Exception):
     """A transaction was committed or not; nobody can say."""
 
@@ -75,7 +98,7 @@ class Runner:
 
     def __init__(self, pool: Pool, dialect: Dialect) -> None:
         self.pool, self.dialect = pool, dialect
-        self._write_lock = threading.Lock()
+        self._queue = self._new_queue()
         forks.watch(self)
 
     def ask(self, work: Work[T]) -> T:
@@ -101,7 +124,7 @@ class Runner:
         do the same in one statement; if it returns ``None``, nothing of it was done. ``in_bulk``:
         what is sent is so much that statements are not sent together.
         """
-        with self._turn():
+        with self._queue:
             try:
                 result = None if at_once is None else self._written_at_once(at_once)
                 if result is not None:
@@ -117,14 +140,14 @@ class Runner:
 
         PostgreSQL then writes its log durably; SQLite writes the pages as they were.
         """
-        with self._turn():
+        with self._queue:
             self._tried(lambda: self._attempted(work))
 
     def size_bytes(self) -> int:
         return self.ask(lambda run: self.dialect.size_bytes(run.connection))
 
     def tidy(self) -> None:
-        with self._turn():
+        with self._queue:
             self.ask(lambda run: self.dialect.tidy(run.connection))
 
     def close(self) -> None:
@@ -203,22 +226,8 @@ class Runner:
             "it is there, or repeat it under the same entry_id"
         )
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Where there is one writer, ours queue here: a lock wakes the next one at once, while
-        SQLite's own waiting polls. Taken before a connection, to leave those to readers."""
-        if not self.dialect.one_writer:
-            yield
-            return
-        lock = self._write_lock
-        if not lock.acquire(timeout=self.dialect.patience):
-            raise StoreUnavailableError(
-                f"busy for {self.dialect.patience:g} s: other threads are writing; try again"
-            )
-        try:
-            yield
-        finally:
-            lock.release()
+    def _new_queue(self) -> AbstractContextManager[None]:
+        return WriterQueue(self.dialect.patience) if self.dialect.one_writer else nullcontext()
 
     # Around a fork --------------------------------------------------------------------------------
 
@@ -230,5 +239,5 @@ class Runner:
 
     def after_fork_in_child(self) -> None:
         """The lock may have been held by a thread that is not here."""
-        self._write_lock = threading.Lock()
+        self._queue = self._new_queue()
         forks.keep(self.pool.start_anew())

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -124,7 +124,7 @@ class SqliteDialect(Dialect):
         return json.dumps(values)
 
     def time(self, value: datetime | None) -> str | None:
-        return None if value is None else codec.encode_time(value.astimezone(UTC))
+        return None if value is None else codec.encode_time(codec.utc(value, "time"))
 
     to_time = staticmethod(codec.decode_time)
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from session_store.backends.sql.dialect import Dialect
@@ -31,10 +32,9 @@ FIND: Final = f"SELECT id, {_RECORD} FROM sessions WHERE {_KEY}"
 FIND_HEAD: Final = f"SELECT id, {_HEAD}, '{{}}', '{{}}', '{{}}' FROM sessions WHERE {_KEY}"
 """For writes that neither read nor change the documents."""
 
+_ENTRIES: Final = f"SELECT {_ENTRY} FROM session_entries WHERE session ="
 # By the key, so that it needs no answer before it, and can go with the row's own statement.
-_HISTORY: Final = f"""
-SELECT {_ENTRY} FROM session_entries
-WHERE session = (SELECT id FROM sessions WHERE {_KEY})"""
+_HISTORY: Final = f"{_ENTRIES} (SELECT id FROM sessions WHERE {_KEY})"
 
 INSERT: Final = f"""
 INSERT INTO sessions ({_RECORD})
@@ -56,9 +56,13 @@ UPDATE: Final = UPDATE_HEAD.replace(
 
 DELETE: Final = "DELETE FROM sessions WHERE id = :id"
 
-INSERT_ENTRY: Final = """
+_APPEND: Final = """
 INSERT INTO session_entries (session, seq, entry_id, kind, payload, created_at, version)
-VALUES (:session, :seq, :entry_id, :kind, :payload, :created_at, :version)"""
+"""
+
+INSERT_ENTRY: Final = (
+    _APPEND + "VALUES (:session, :seq, :entry_id, :kind, :payload, :created_at, :version)"
+)
 
 REWIND: Final = "DELETE FROM session_entries WHERE session = :id AND seq > :keep"
 
@@ -84,6 +88,8 @@ UPDATE sessions SET version = version + 1, last_seq = last_seq + 1, updated_at =
 WHERE {_KEY} AND NOT EXISTS (
     SELECT 1 FROM session_entries WHERE session = sessions.id AND entry_id = :entry_id)"""
 _TURNED: Final = "id, status, version, last_seq"
+TURN_ENTRY: Final = f"{_APPEND} VALUES (:session, :seq, :entry_id, :kind, :payload, :now, :version)"
+"""After ``turn``, with its values and the row that it returned."""
 
 
 class Statement(NamedTuple):
@@ -97,22 +103,23 @@ def turn(operation: Apply, dialect: Dialect) -> Statement:
     """Makes room for a turn's entry in a live session that has none of its id, and returns the row,
     if there is one. Where a statement is a round trip, it appends the entry too."""
     (entry,) = operation.entries
-    alive, times = _alive(operation.at, dialect)
-    values = operation.key._asdict() | entry._asdict() | times
-    head = f"{_TURN} AND {alive}"
+    values = {**operation.key._asdict(), **entry._asdict(), **_times(operation.at, dialect)}
     if operation.expected_version is not None:
-        head += " AND version = :expected_version"
         values["expected_version"] = operation.expected_version
-    head += f" RETURNING {_TURNED}"
-    return Statement(_joined(head) if dialect.is_remote else head, values)
+    return Statement(_turn(frozenset(values), dialect.is_remote), values)
 
 
-def _joined(head: str) -> str:
+@lru_cache
+def _turn(given: frozenset[str], is_remote: bool) -> str:
+    """Of the names that have values."""
+    is_expected = " AND version = :expected_version" if "expected_version" in given else ""
+    head = f"{_TURN} AND {_alive(given)}{is_expected} RETURNING {_TURNED}"
+    if not is_remote:
+        return head
     return f"""
 WITH head AS ({head}), entry AS (
-    INSERT INTO session_entries (session, seq, entry_id, kind, payload, created_at, version)
-    SELECT id, last_seq, :entry_id, :kind, CAST(:payload AS json), :now, version FROM head)
-SELECT {_TURNED} FROM head"""
+    {_APPEND} SELECT id, last_seq, :entry_id, :kind, CAST(:payload AS json), :now, version FROM head
+) SELECT {_TURNED} FROM head"""
 
 
 def known_entries(key: SessionKey, entry_ids: tuple[str, ...], dialect: Dialect) -> Statement:
@@ -124,15 +131,20 @@ def known_entries(key: SessionKey, entry_ids: tuple[str, ...], dialect: Dialect)
     return Statement(f"{_HISTORY} AND {dialect.entry_ids}", values | {"entry_ids": ids})
 
 
-def history(key: SessionKey, window: Window) -> Statement:
-    """The window of a session's history: in the order of ``seq``, with ``last`` the other way."""
-    text = _HISTORY
+def history(session: int, window: Window) -> Statement:
+    """The window of the history of the session that is this row: in the order of ``seq``, with
+    ``last`` the other way."""
+    values = {"session": session, **window._asdict()}
+    return Statement(f"{_ENTRIES} :session{_within(window)}", values)
+
+
+def _within(window: Window) -> str:
+    text = ""
     if window.after:
         text += " AND seq > :after"
     if window.kind is not None:
         text += " AND kind = :kind"
-    text += " ORDER BY seq" if window.last is None else " ORDER BY seq DESC LIMIT :last"
-    return Statement(text, key._asdict() | _bounded(window))
+    return text + (" ORDER BY seq" if window.last is None else " ORDER BY seq DESC LIMIT :last")
 
 
 _LOADED: Final = (
@@ -144,12 +156,11 @@ _LOADED: Final = (
 def load(key: SessionKey, window: Window) -> Statement:
     """A session, as number 0, and the window of its history, in no order, where a statement is a
     round trip. The first six columns are an entry's."""
-    text, values = history(key, window)
     nothing = ", ".join(["NULL"] * 6)
     return Statement(
         f"SELECT {_LOADED} FROM sessions WHERE {_KEY} "
-        f"UNION ALL SELECT {_ENTRY}, {nothing} FROM ({text}) AS history",
-        values,
+        f"UNION ALL SELECT {_ENTRY}, {nothing} FROM ({_HISTORY}{_within(window)}) AS history",
+        key._asdict() | window._asdict(),
     )
 
 
@@ -311,8 +322,8 @@ def scan_shared(after: tuple[str, str] | None, limit: int) -> Statement:
 
 def _matching(query: Filter, at: Moment, dialect: Dialect) -> tuple[str, dict[str, Any]]:
     conditions, values = _conditions(query, dialect)
-    where, times = _alive(at, dialect, query.order_by)
-    return " AND ".join((where, *conditions)), values | times
+    times = _times(at, dialect)
+    return " AND ".join((_alive(times, query.order_by), *conditions)), values | times
 
 
 def _conditions(query: Filter, dialect: Dialect) -> tuple[list[str], dict[str, Any]]:
@@ -358,14 +369,14 @@ def _ranges(query: Filter) -> list[str]:
     ]
 
 
-def _alive(at: Moment, dialect: Dialect, order_by: str = "") -> tuple[str, dict[str, Any]]:
+def _alive(times: Container[str], order_by: str = "") -> str:
     """The reverse of ``Moment.is_expired``."""
     conditions = ["(expires_at IS NULL OR expires_at > :now)"]
-    if at.idle_cutoff is not None:
+    if "idle_cutoff" in times:
         conditions.append(_excluded("updated_at", "<", "idle_cutoff", order_by))
-    if at.age_cutoff is not None:
+    if "age_cutoff" in times:
         conditions.append(_excluded("created_at", "<", "age_cutoff", order_by))
-    return " AND ".join(conditions), _times(at, dialect)
+    return " AND ".join(conditions)
 
 
 def _excluded(column: str, operator: str, name: str, order_by: str) -> str:
@@ -377,10 +388,8 @@ def _excluded(column: str, operator: str, name: str, order_by: str) -> str:
 
 
 def _times(at: Moment, dialect: Dialect) -> dict[str, Any]:
-    return {name: dialect.time(time) for name, time in at._asdict().items() if time is not None}
-
-
-def _bounded(window: Window) -> dict[str, Any]:
-    """Numbers greater than the database's greatest mean the same as that."""
-    values = window._asdict()
-    return {k: min(v, 2**63 - 1) if isinstance(v, int) else v for k, v in values.items()}
+    return {
+        name: dialect.time(time)
+        for name, time in zip(at._fields, at, strict=True)
+        if time is not None
+    }

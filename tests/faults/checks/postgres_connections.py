@@ -60,7 +60,7 @@ def no_second_try() -> Iterator[None]:
     """A connection that the server ended is used, and its error reported."""
     with (
         patch.object(PostgresDialect, "attempts", lambda *_: 1),
-        patch.object(postgres_connection, "is_alive", lambda _: True),
+        patch.object(StoreConnection, "is_alive", lambda _: True),
     ):
         yield
 
