@@ -1,61 +1,84 @@
-"""The checksum in the second line of ``sessions.json``: made while the file is written, checked."""
+"""The checksum in the second line of ``sessions.json``: what it is made of, and that it is right.
+
+It is the SHA-256 of the bytes after its line, in which the SHA-256 of each session's text stands in
+that text's place: of its entries first, and then of what stands before and after them. So a save
+hashes what is new, and not the file: with 4.5 MB in two sessions it takes two thirds of the time.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Final, NamedTuple, Protocol, Self
 
 CHECKSUM: Final = re.compile(rb'\{\n  "checksum": "sha256:([0-9a-f]{64})",\n')
 _LINE: Final = b'{\n  "checksum": "sha256:%b",\n'
-BLANK: Final = _LINE % (b"0" * 64)
-_CHUNK: Final = 2**18
+
+OPENING: Final = b'\n      "entries": ['
+END: Final = b"\n      ]\n    }"
+EMPTY_END: Final = b"]\n    }"
+BLOCK: Final = 2**16
 
 
-class FileText:
-    """The bytes of a file, to be written in chunks, for which ``seal`` then has the checksum.
+class Hash(Protocol):
+    """One of ``hashlib``."""
 
-    So the disk works on a chunk while the next is hashed. A thread for the hash gained nothing more
-    on two cores that others used too.
+    def copy(self) -> Self: ...
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class Text(NamedTuple):
+    """The text of a session: what stands before its entries, these in blocks, what stands after.
+
+    Blocks, since a history that is copied whole for each entry costs more than to write it.
     """
 
-    def __init__(self, parts: Sequence[bytes]) -> None:
-        self._parts, self._checksum = parts, ""
+    head: bytes
+    history: tuple[bytes, ...]
+    end: bytes
+    digest: bytes
+    hashed: Hash
+    """The hash of ``history``, which goes on with what is appended."""
 
-    def chunks(self) -> Iterator[bytes]:
-        digest, start = hashlib.sha256(), len(BLANK)
-        for chunk in _joined(self._parts):
-            yield chunk
-            digest.update(memoryview(chunk)[start:])
-            start = 0
-        self._checksum = digest.hexdigest()
+    @classmethod
+    def of(cls, head: bytes, history: tuple[bytes, ...], end: bytes, hashed: Hash) -> Text:
+        whole = hashed.copy()
+        whole.update(head + end)
+        return cls(head, history, end, whole.digest(), hashed)
 
-    def seal(self) -> bytes:
-        """The first bytes as they shall be, when all chunks were read."""
-        return _LINE % self._checksum.encode()
+    @property
+    def parts(self) -> tuple[bytes, ...]:
+        return self.head, *self.history, self.end
 
-    def __bytes__(self) -> bytes:
-        unsealed = b"".join(self.chunks())
-        return self.seal() + unsealed[len(BLANK) :]
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.parts))
 
-
-def is_intact(data: bytes) -> bool:
-    """Whether a file of this format matches its checksum."""
-    line = CHECKSUM.match(data)
-    return line is not None and _digest(memoryview(data)[line.end() :]) == line[1].decode()
-
-
-def _digest(body: memoryview) -> str:
-    return hashlib.sha256(body).hexdigest()
+    def is_at(self, start: int, data: bytes) -> bool:
+        """Whether this text stands there; nothing is copied for that."""
+        ends = accumulate(map(len, self.parts), initial=start)
+        return all(map(data.startswith, self.parts, ends))
 
 
-def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
-    batch, size = [], 0
-    for part in parts:
-        batch.append(part)
-        size += len(part)
-        if size >= _CHUNK:
-            yield b"".join(batch)
-            batch, size = [], 0
-    yield b"".join(batch)
+def cut(text: bytes) -> Text:
+    """The parts of a session's text; without the usual marks it is all head.
+
+    No string of JSON holds a line's end, so marks with one stand only where they were set.
+    """
+    start = text.find(OPENING) + len(OPENING)
+    end = END if text.endswith(END) else EMPTY_END
+    if start < len(OPENING) or not text.endswith(end):
+        return Text.of(text, (), b"", hashlib.sha256())
+    lines = text[start : -len(end)]
+    blocks = tuple(lines[n : n + BLOCK] for n in range(0, len(lines), BLOCK))
+    return Text.of(text[:start], blocks, end, hashlib.sha256(lines))
+
+
+def first_lines(parts: Iterable[bytes]) -> bytes:
+    """What stands before the ``parts``, among which digests are in the place of texts."""
+    return _LINE % hashlib.sha256(b"".join(parts)).hexdigest().encode()

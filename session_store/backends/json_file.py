@@ -19,11 +19,11 @@ from typing import Final, TypeVar
 from session_store.backends import atomic_file
 from session_store.backends.file_lock import FileLock
 from session_store.backends.group_commit import Call, GroupCommit
-from session_store.backends.json_checksum import FileText, is_intact
 from session_store.backends.json_format import (
     Contents,
     decode_edited,
     encode,
+    is_intact,
     revision_in,
 )
 from session_store.backends.json_recovery import (
@@ -184,18 +184,16 @@ class JsonFileRepository(SessionRepository):
         content, fragments = encode(table, after.revision, before.fragments, table.written)
         if before.contents.is_legacy:
             keep_original(self.path)
-        written = atomic_file.replace(
-            self.path, content.chunks(), seal=content.seal, backup=self._backup
-        )
+        written = atomic_file.replace(self.path, content, backup=self._backup)
         with self._publishing:
             self._snapshot = Snapshot(after, written, fragments)
         if _erases(before.contents.table, table):
             self._erase_from_backup(content)
 
-    def _erase_from_backup(self, content: FileText) -> None:
+    def _erase_from_backup(self, content: Sequence[bytes]) -> None:
         """What was deleted for good shall not stay in the backup until the next save."""
         try:
-            atomic_file.replace(self._backup, content.chunks(), seal=content.seal)
+            atomic_file.replace(self._backup, content)
         except StoreUnavailableError as error:
             _log.warning("what was deleted is still in the backup, until the next save: %s", error)
 
@@ -219,7 +217,7 @@ def accept_edited_file(path: str | os.PathLike[str]) -> int:
         contents = decode_edited(data, file)
         if not contents.is_legacy and not is_intact(data):
             content, _ = encode(contents.table, _next_revision(contents, file), {})
-            atomic_file.replace(file, content.chunks(), seal=content.seal)
+            atomic_file.replace(file, content)
     return len(list(contents.table))
 
 

@@ -14,10 +14,10 @@
       ]
     }
 
-The checksum is the SHA-256 of all bytes after its line, which is always the second: 43 % of the
-single-bit flips in a JSON file still parse and mean something else. ``revision`` grows by 1 with
-every save. A session's name is its app, user and id, each percent-encoded, so that none collide.
-Its ``last_seq`` is the number of its entries. Files of the older program are read too.
+The checksum is of all bytes after its line, which is always the second (``json_checksum`` says
+how): 43 % of the single-bit flips in a JSON file still parse and mean something else. ``revision``
+grows by 1 with every save. A session's name is its app, user and id, each percent-encoded, so none
+collide. Its ``last_seq`` is the number of its entries. Files of the older program are read too.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from session_store import codec, legacy
-from session_store.backends.json_checksum import BLANK, CHECKSUM, FileText, is_intact
+from session_store.backends.json_checksum import CHECKSUM, Text, cut, first_lines
 from session_store.backends.json_session import (
     Fragment,
     block,
@@ -56,6 +56,7 @@ _OPENING: Final = b'\n  "sessions": {\n'
 _END: Final = b"\n    }"
 _COMMA: Final = b",\n"
 _CLOSING: Final = b'\n  },\n  "shared_states": '
+_CHUNK: Final = 2**20
 _MAX_REVISION: Final = 10**17
 TOP: Final = {"checksum", "format", "revision", "sessions", "shared_states"}
 SHARED: Final = {"app_name", "user_id", "document"}
@@ -66,6 +67,15 @@ Fragments: TypeAlias = Mapping[SessionKey, Fragment]
 
 class UnreadableFileError(CorruptStoreError):
     """Truncated, emptied or foreign: nothing that somebody could have meant for this package."""
+
+
+class Piece(NamedTuple):
+    """Where a session stands in a file, its text there, and what was known of it before."""
+
+    start: int
+    end: int
+    text: Text
+    known: Fragment | None
 
 
 class Contents(NamedTuple):
@@ -81,15 +91,17 @@ def encode(
     revision: int,
     known: Fragments,
     changed: Collection[SessionKey] | None = None,
-) -> tuple[FileText, Fragments]:
-    """The file's text, and the fragments to give to the next call.
+) -> tuple[list[bytes], Fragments]:
+    """The file in chunks, and the fragments to give to the next call.
 
     ``changed``: the keys of all that can differ from ``known``; any can where it is not given.
     """
     fragments = _fragments(table, known, table.keys() if changed is None else changed)
     shared = block("[", [_shared_text(*one) for one in table.shared.items()], "  ]")
-    end = f',\n  "shared_states": {shared}\n}}\n'.encode()
-    return FileText([_start(revision), *_sessions(fragments), end]), fragments
+    start, end = _start(revision), f',\n  "shared_states": {shared}\n}}\n'.encode()
+    texts = [fragment.text for fragment in fragments.values()]
+    line = first_lines([start, *_listed((text.digest,) for text in texts), end])
+    return _in_chunks([line, start, *_listed(text.parts for text in texts), end]), fragments
 
 
 def decode(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragments]:
@@ -99,8 +111,9 @@ def decode(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragmen
     ``UnreadableFileError`` when neither wrote it. ``CorruptStoreError`` when the file was edited,
     holds something wrong, or comes from a newer release.
     """
-    if is_intact(data):
-        return _intact(data, path, known)
+    pieces = _pieces(data, known)
+    if _is_right(data, pieces):
+        return _intact(data, path, pieces)
     found = _parsed(data, path)
     if "format" in found:
         raise CorruptStoreError(
@@ -118,6 +131,11 @@ def decode_edited(data: bytes, path: Path) -> Contents:
     return _contents(found, path)
 
 
+def is_intact(data: bytes) -> bool:
+    """Whether a file of this format matches its checksum."""
+    return _is_right(data, _pieces(data, {}))
+
+
 def revision_in(head: bytes) -> int | None:
     """The revision, from the first 200 bytes of a file; ``None`` when it has not this format."""
     match = _HEAD.match(head)
@@ -125,14 +143,27 @@ def revision_in(head: bytes) -> int | None:
 
 
 def _start(revision: int) -> bytes:
-    return BLANK + f'  "format": "{FORMAT}",\n  "revision": {revision},\n  "sessions": {{'.encode()
+    return f'  "format": "{FORMAT}",\n  "revision": {revision},\n  "sessions": {{'.encode()
 
 
-def _sessions(fragments: Fragments) -> list[bytes]:
+def _listed(sessions: Iterable[Iterable[bytes]]) -> list[bytes]:
+    """The texts of sessions, or what stands for them, with what stands between them."""
     parts: list[bytes] = []
-    for fragment in fragments.values():
-        parts += (_COMMA, *fragment.parts)
+    for session in sessions:
+        parts += (_COMMA, *session)
     return [b"\n", *parts[1:], b"\n  }"] if parts else [b"}"]
+
+
+def _in_chunks(parts: Iterable[bytes]) -> list[bytes]:
+    """Few and large ones, yet not the whole file once more in one."""
+    chunks, batch, size = [], list[bytes](), 0
+    for part in parts:
+        batch.append(part)
+        size += len(part)
+        if size >= _CHUNK:
+            chunks.append(b"".join(batch))
+            batch, size = [], 0
+    return [*chunks, b"".join(batch)]
 
 
 def _fragments(table: SessionTable, known: Fragments, changed: Collection[SessionKey]) -> Fragments:
@@ -156,15 +187,60 @@ def _shared_text(scope: SharedScope, document: str) -> str:
     return f'    {{"app_name":{app},"user_id":{user},"document":{document}}}'
 
 
-def _intact(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragments]:
-    """No string of JSON holds a line's end, so these marks are where ``encode`` set them; without
-    them nothing is cut."""
-    start, end = data.find(_OPENING) + len(_OPENING), data.rfind(_CLOSING)
-    if start < len(_OPENING) or end < start:
+def _pieces(data: bytes, known: Fragments) -> list[Piece]:
+    """Where the sessions stand; none, unless they stand as ``encode`` writes them.
+
+    No string of JSON holds a line's end, so the marks are where it set them.
+    """
+    before = {
+        fragment.text.head[: fragment.text.head.find(b"\n")]: fragment
+        for fragment in known.values()
+    }
+    start, end, found = data.find(_OPENING) + len(_OPENING), data.rfind(_CLOSING), list[Piece]()
+    while len(_OPENING) <= start < end:
+        old = before.get(data[start : data.find(b"\n", start)])
+        found.append(_piece(data, start, end, old))
+        stop = found[-1].end
+        if stop == end:
+            return found
+        start = stop + len(_COMMA) if data.startswith(_COMMA, stop) else end
+    return []
+
+
+def _piece(data: bytes, start: int, end: int, old: Fragment | None) -> Piece:
+    if old and old.text.is_at(start, data):
+        return Piece(start, start + old.text.size, old.text, old)
+    mark = data.find(_END, start, end)
+    stop = end if mark < 0 else mark + len(_END)
+    return Piece(start, stop, cut(data[start:stop]), old)
+
+
+def _is_right(data: bytes, pieces: Sequence[Piece]) -> bool:
+    start = _body_of(data)
+    return start > 0 and data.startswith(_first_lines(data, start, pieces))
+
+
+def _body_of(data: bytes) -> int:
+    line = CHECKSUM.match(data)
+    return line.end() if line else 0
+
+
+def _first_lines(data: bytes, start: int, pieces: Sequence[Piece]) -> bytes:
+    parts = []
+    for piece in pieces:
+        parts += [data[start : piece.start], piece.text.digest]
+        start = piece.end
+    return first_lines([*parts, data[start:]])
+
+
+def _intact(data: bytes, path: Path, pieces: Sequence[Piece]) -> tuple[Contents, Fragments]:
+    if not pieces:
         return _contents(_parsed(data, path), path), {}
-    contents = _contents(_parsed(data[: start - 1] + data[end + 3 :], path), path)
+    around = data[: pieces[0].start - 1] + data[pieces[-1].end + 3 :]  # without "\n  " before "}"
+    contents = _contents(_parsed(around, path), path)
     fragments: dict[SessionKey, Fragment] = {}
-    for fragment in _cut(data, start, end, path, known):
+    for piece in pieces:
+        fragment = _fragment_of(data, path, piece)
         key = fragment.stored.record.key
         if key in fragments:
             raise CorruptStoreError(f"{path} holds a session twice")
@@ -173,21 +249,11 @@ def _intact(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragme
     return contents, fragments
 
 
-def _cut(data: bytes, start: int, end: int, path: Path, known: Fragments) -> Iterator[Fragment]:
-    """The sessions between ``start`` and ``end``, found among ``known`` by their first lines."""
-    before = {fragment.head[: fragment.head.find(b"\n")]: fragment for fragment in known.values()}
-    while start < end:
-        old = before.get(data[start : data.find(b"\n", start)])
-        if old and old.is_at(start, data):
-            yield old
-            start += sum(map(len, old.parts))
-        else:
-            text = data[start : data.find(_END, start, end) + len(_END)]
-            yield decoded(_session(text, path, old), text)
-            start += len(text)
-        if start < end and not data.startswith(_COMMA, start):
-            raise CorruptStoreError(f"{path}: a session does not end where the next begins")
-        start += len(_COMMA)
+def _fragment_of(data: bytes, path: Path, piece: Piece) -> Fragment:
+    if piece.known and piece.known.text is piece.text:
+        return piece.known
+    stored = _session(data[piece.start : piece.end], path, piece.known)
+    return decoded(stored, piece.text)
 
 
 def _session(text: bytes, path: Path, old: Fragment | None) -> Stored:

@@ -6,24 +6,22 @@ it came from a stranger, because people edit these files: anything odd is refuse
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate, count
+from itertools import count
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from session_store import codec
+from session_store.backends.json_checksum import BLOCK, EMPTY_END, END, OPENING, Hash, Text
 from session_store.backends.memory import Stored
 from session_store.decisions import SharedScope
 from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.records import MAX_VERSION, EntryRecord, SessionRecord
 from session_store.session import SessionKey, Status
 
-_OPENING: Final = b'\n      "entries": ['
 _LINE: Final = b'\n        {"seq":'
-_END: Final = b"\n      ]\n    }"
-_EMPTY_END: Final = b"]\n    }"
-_BLOCK: Final = 2**16
 _ENTRY: Final = {*EntryRecord._fields}
 SESSION: Final = {*SessionRecord._fields, "entries"} - {"last_seq"}
 _KINDS: Final = {dict: "an object", list: "an array", int: "an integer", str: "a string"}
@@ -31,23 +29,10 @@ _Kind = TypeVar("_Kind", dict[str, Any], list[Any], int, str)
 
 
 class Fragment(NamedTuple):
-    """A state of a session and its text: what stands before the entries, and these in blocks.
-
-    Blocks, since a history that is copied whole for each entry costs more than its checksum.
-    """
+    """A state of a session and its text."""
 
     stored: Stored
-    head: bytes
-    history: tuple[bytes, ...]
-
-    @property
-    def parts(self) -> tuple[bytes, ...]:
-        return self.head, *self.history, _END if self.history else _EMPTY_END
-
-    def is_at(self, start: int, data: bytes) -> bool:
-        """Whether this text stands there; nothing is copied for that."""
-        ends = accumulate(map(len, self.parts), initial=start)
-        return all(map(data.startswith, self.parts, ends))
+    text: Text
 
 
 def encoded(stored: Stored, known: Fragment | None = None) -> Fragment:
@@ -57,31 +42,24 @@ def encoded(stored: Stored, known: Fragment | None = None) -> Fragment:
     """
     old = known.stored.entries if known else ()
     if known is None or stored.entries[: len(old)] != old:  # rewound, or another one of its key
-        return Fragment(stored, _head(stored.record), _extended((), stored.entries))
-    history = _extended(known.history, stored.entries[len(old) :])
-    return Fragment(stored, _head(stored.record), history)
+        known, old = None, ()
+    before, hashed = (known.text.history, known.text.hashed) if known else ((), hashlib.sha256())
+    history, hashed = _extended(before, hashed, stored.entries[len(old) :])
+    end = END if history else EMPTY_END
+    return Fragment(stored, Text.of(_head(stored.record), history, end, hashed))
 
 
-def decoded(stored: Stored, text: bytes) -> Fragment:
-    """The fragment of a text that was read; one that somebody else has laid out is encoded anew.
-
-    No string of JSON holds a line's end, so marks with one stand where ``encoded`` has set them.
-    """
-    start = text.find(_OPENING) + len(_OPENING)
-    end = _END if stored.entries else _EMPTY_END
-    lines = text[start : -len(end)]
-    if start < len(_OPENING) or not text.endswith(end) or not _are_ours(lines, stored.entries):
-        return encoded(stored)
-    blocks = (lines[n : n + _BLOCK] for n in range(0, len(lines), _BLOCK))
-    return Fragment(stored, text[:start], tuple(blocks))
+def decoded(stored: Stored, text: Text) -> Fragment:
+    """The fragment of a text that was read; one that somebody else has laid out is encoded anew."""
+    return Fragment(stored, text) if _is_ours(text, len(stored.entries)) else encoded(stored)
 
 
 def shortened(text: bytes, known: Fragment) -> tuple[bytes, tuple[EntryRecord, ...]]:
     """A text without the entries that it has in common with ``known``, and these; none if it does
     not begin with all that ``known`` has."""
-    start = text.find(_OPENING) + len(_OPENING)
-    end = start + sum(map(len, known.history))
-    if start < len(_OPENING) or not text.startswith(b"".join(known.history), start):
+    start, history = text.find(OPENING) + len(OPENING), b"".join(known.text.history)
+    end = start + len(history)
+    if start < len(OPENING) or not text.startswith(history, start):
         return text, ()
     return text[:start] + text[end:].removeprefix(b","), known.stored.entries
 
@@ -136,21 +114,29 @@ def exactly(found: Any, keys: set[str], place: str) -> dict[str, Any]:
     return body
 
 
-def _extended(history: tuple[bytes, ...], entries: Sequence[EntryRecord]) -> tuple[bytes, ...]:
+def _extended(
+    history: tuple[bytes, ...], hashed: Hash, entries: Sequence[EntryRecord]
+) -> tuple[tuple[bytes, ...], Hash]:
+    """The history with these entries too, and the hash of that."""
     if not entries:
-        return history
-    lines = ",\n".join(f"        {entry_text(entry)}" for entry in entries).encode()
-    if not history:
-        return (b"\n" + lines,)
-    *full, last = history
-    new = b",\n" + lines
-    return (*full, last + new) if len(last) < _BLOCK else (*history, new)
+        return history, hashed
+    lines = ",\n".join(f"        {entry_text(entry)}" for entry in entries)
+    new = f"{',' if history else ''}\n{lines}".encode()
+    hashed = hashed.copy()
+    hashed.update(new)
+    if history and len(history[-1]) < BLOCK:
+        return (*history[:-1], history[-1] + new), hashed
+    return (*history, new), hashed
 
 
-def _are_ours(lines: bytes, entries: tuple[EntryRecord, ...]) -> bool:
+def _is_ours(text: Text, entries: int) -> bool:
     """Whether each entry has its line, and nothing stands where there is none."""
-    count = len(entries)
-    return bool(lines) == bool(count) and lines.count(_LINE) == lines.count(b"\n") == count
+    lines = b"".join(text.history)
+    return (
+        text.end == (END if entries else EMPTY_END)
+        and bool(lines) == bool(entries)
+        and lines.count(_LINE) == lines.count(b"\n") == entries
+    )
 
 
 def _check_together(name: str, stored: Stored) -> None:

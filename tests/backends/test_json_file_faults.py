@@ -74,7 +74,6 @@ def test_a_save_makes_these_calls_in_this_order(faults: FaultProcess, stores: St
         "open sessions.json.tmp",
         "fchmod sessions.json.tmp",
         "write sessions.json.tmp",
-        "write sessions.json.tmp",
         "fsync sessions.json.tmp",
         "linkat sessions.json.tmp",
         "rename sessions.json.bak",

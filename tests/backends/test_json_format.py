@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from session_store.testing.given import (
     deletion,
     messages,
 )
+from tests.backends.json_files import checksum
 
 READERS: tuple[Callable[[bytes, Path], object], ...] = (
     lambda data, path: decode(data, path, {}),
@@ -59,7 +59,7 @@ def data(table: SessionTable) -> bytes:
 
 
 def written(table: SessionTable, revision: int) -> bytes:
-    return bytes(encode(table, revision, {})[0])
+    return b"".join(encode(table, revision, {})[0])
 
 
 def edited(data: bytes, edit: Callable[[Any], object]) -> bytes:
@@ -121,7 +121,7 @@ def test_people_can_read_it(data: bytes) -> None:
 
 def test_the_checksum_is_of_all_after_its_line(data: bytes) -> None:
     _, line, body = data.split(b"\n", 2)
-    assert line.decode() == f'  "checksum": "sha256:{hashlib.sha256(body).hexdigest()}",'
+    assert line == b'  "checksum": "sha256:%b",' % checksum(body)
 
 
 def test_the_first_bytes_tell_the_revision(data: bytes) -> None:
@@ -147,7 +147,7 @@ def test_what_is_unchanged_is_not_encoded_again(table: SessionTable) -> None:
     table.commit([application(entries=messages("new"))])
     data, second = encode(table, 2, first)
     assert [second[key] is first[key] for key in (KEY, OTHERS[0])] == [False, True]
-    assert bytes(data) == written(table, 2)
+    assert b"".join(data) == written(table, 2)
     table.commit([deletion(OTHERS[0])])
     assert encode(table, 3, second)[1].keys() == {KEY}
 
@@ -159,7 +159,7 @@ def test_what_is_unchanged_is_not_read_again(table: SessionTable, data: bytes) -
     before, after = list(first.table), list(second.table)
     assert [one is other for one, other in zip(before, after, strict=True)] == [False, True]
     assert after == list(table)
-    assert bytes(encode(second.table, 43, changed)[0]) == written(table, 43)
+    assert b"".join(encode(second.table, 43, changed)[0]) == written(table, 43)
 
 
 def test_an_edit_names_the_command_that_accepts_it(data: bytes) -> None:
@@ -267,9 +267,8 @@ def test_a_key_that_stands_twice_is_refused(data: bytes) -> None:
 
 def test_a_right_checksum_does_not_excuse_wrong_contents(data: bytes) -> None:
     body = data.split(b"\n", 2)[2].replace(b'"running"', b'"walking"')
-    checksum = hashlib.sha256(body).hexdigest().encode()
     with pytest.raises(CorruptStoreError, match="session app/ada/s1: status"):
-        decode(b'{\n  "checksum": "sha256:%b",\n%b' % (checksum, body), PATH, {})
+        decode(b'{\n  "checksum": "sha256:%b",\n%b' % (checksum(body), body), PATH, {})
 
 
 def test_no_flipped_bit_is_read_as_something_else(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import stat
@@ -19,6 +20,7 @@ import pytest
 from session_store.backends import group_commit, json_format, json_session
 from session_store.backends.file_lock import FileLock
 from session_store.backends.group_commit import Call, GroupCommit
+from session_store.backends.json_checksum import cut
 from session_store.backends.json_file import JsonFileRepository
 from session_store.backends.memory import Stored
 from session_store.ids import new_id
@@ -26,7 +28,7 @@ from session_store.queries import WHOLE
 from session_store.session import SessionKey
 from session_store.testing.given import KEY, at, change, contents, create, ids, load, messages
 
-CHECKSUM_LINE = len(b'{\n  "checksum": "sha256:",\n') + 64
+SHA256 = hashlib.sha256
 HISTORY = [f"entry {n}" for n in range(500)]
 KEYS = [SessionKey("app", "ada", f"other {n}") for n in range(30)]
 
@@ -81,11 +83,46 @@ def test_a_save_syncs_one_file_and_one_directory(
     assert (work["synced files"], work["synced directories"], work["renames"]) == (1, 1, 2)
 
 
-def test_a_save_writes_the_file_once_and_its_checksum(
-    repository: JsonFileRepository, work: Counter[str]
-) -> None:
+def test_a_save_writes_the_file_once(repository: JsonFileRepository, work: Counter[str]) -> None:
     change(repository, entries=messages("a"))
-    assert work["bytes written"] == size(repository) + CHECKSUM_LINE
+    assert work["bytes written"] == size(repository)
+
+
+class CountedHash:
+    """SHA-256, and in ``size`` the bytes of all that were hashed."""
+
+    size = 0
+
+    def __init__(self, data: bytes = b"") -> None:
+        self._hash = SHA256()
+        self.update(data)
+
+    def update(self, data: bytes) -> None:
+        CountedHash.size += len(data)
+        self._hash.update(data)
+
+    def copy(self) -> CountedHash:
+        copied = CountedHash()
+        copied._hash = self._hash.copy()
+        return copied
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def test_a_save_hashes_only_what_is_new(
+    repository: JsonFileRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashlib, "sha256", CountedHash)
+    with JsonFileRepository(repository.path.parent) as opened:
+        assert CountedHash.size > size(repository) * 0.9
+        CountedHash.size = 0
+        change(opened, entries=messages("a"))
+        change(opened, KEYS[0], entries=messages("a"))
+        assert CountedHash.size < 2 * (1000 + 50 * len(KEYS)) < size(repository) / 10
 
 
 def test_what_is_erased_costs_one_more_file(
@@ -93,7 +130,7 @@ def test_what_is_erased_costs_one_more_file(
 ) -> None:
     repository.delete(KEYS[0], at(1))
     assert (work["synced files"], work["synced directories"]) == (2, 2)
-    assert work["bytes written"] == 2 * (size(repository) + CHECKSUM_LINE)
+    assert work["bytes written"] == 2 * size(repository)
     assert (work["sessions encoded"], work["entries encoded"]) == (0, 0)
 
 
@@ -128,7 +165,7 @@ def test_after_opening_too_only_what_is_new_is_encoded(
         assert (work["sessions encoded"], work["entries encoded"]) == (1, 1)
         table, content = reopened._table(), reopened.path.read_bytes()
         revision = json_format.revision_in(content) or 0
-        assert bytes(json_format.encode(table, revision, {})[0]) == content
+        assert b"".join(json_format.encode(table, revision, {})[0]) == content
 
 
 def test_a_text_that_somebody_else_has_laid_out_is_encoded_anew(
@@ -137,7 +174,7 @@ def test_a_text_that_somebody_else_has_laid_out_is_encoded_anew(
     stored = repository.fetch(KEY, WHOLE)
     assert stored
     empty = Stored(stored.record)
-    text, none = (b"".join(json_session.encoded(one).parts) for one in (stored, empty))
+    text, none = (b"".join(json_session.encoded(one).text.parts) for one in (stored, empty))
     for odd in (text.replace(b"\n        {", b" {"), text.replace(b",", b"\n,"), text + b" ", b""):
         assert _again(stored, odd) == text
     assert _again(empty, none.replace(b"[]", b"[ ]")) == none
@@ -145,7 +182,7 @@ def test_a_text_that_somebody_else_has_laid_out_is_encoded_anew(
 
 
 def _again(stored: Stored, text: bytes) -> bytes:
-    return b"".join(json_session.decoded(stored, text).parts)
+    return b"".join(json_session.decoded(stored, cut(text)).text.parts)
 
 
 def test_of_another_process_s_save_only_what_is_new_is_read(
@@ -206,7 +243,7 @@ def test_callers_who_wait_share_one_save(
             time.sleep(0.001)
     assert (work["synced files"], work["synced directories"]) == (1, 1)
     assert (work["sessions encoded"], work["entries encoded"]) == (8, 8)
-    assert work["bytes written"] == size(repository) + CHECKSUM_LINE
+    assert work["bytes written"] == size(repository)
 
 
 class Groups:

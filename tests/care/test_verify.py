@@ -14,12 +14,12 @@ import psycopg
 import pytest
 
 from session_store.backends import open_repository, storage_of
-from session_store.backends.json_checksum import FileText
 from session_store.care import Finding, VerifyReport, verify_store
 from session_store.demo.conversations import load
 from session_store.entrypoints.cli import main
 from session_store.errors import SchemaError, SettingsError, StoreUnavailableError
 from session_store.testing.given import KEY, change, create, messages
+from tests.backends.json_files import resealed
 from tests.backends.test_sqlite_legacy import TABLE
 from tests.care.support import PLACES, pages_of, smashed, write_page
 from tests.cli.support import files_in
@@ -381,7 +381,7 @@ def rewritten(change: Callable[[dict[str, Any]], object], *, sealed: bool, name:
     body = json.dumps(content, indent=1).encode()
     body = body[body.index(b'"format"') :]
     text = b"\n".join(lines[:2]) + b"\n" + body
-    file.write_bytes(bytes(FileText([text])) if sealed else text)
+    file.write_bytes(resealed(text) if sealed else text)
 
 
 @pytest.mark.parametrize(("edit", "told"), FILE.values(), ids=list(FILE))

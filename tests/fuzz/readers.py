@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from session_store.backends import open_repository, storage_of
-from session_store.backends.json_checksum import BLANK, CHECKSUM, FileText
 from session_store.backends.json_format import Contents, decode, decode_edited, encode
 from session_store.backends.memory import MemoryRepository
 from session_store.backends.sql.postgres_connection import _parameters
@@ -29,6 +28,7 @@ from session_store.errors import (
 from session_store.queries import from_cursor, to_cursor
 from session_store.settings import Settings
 from session_store.transfer import export_sessions, import_sessions
+from tests.backends.json_files import resealed
 from tests.transfer.hostile import resealed as resealed_archive
 from tests.transfer.support import held
 
@@ -44,13 +44,8 @@ def sessions_file(data: bytes) -> None:
         _check_sound(decode_edited(data, PATH))
 
 
-def resealed(data: bytes) -> bytes:
-    line = CHECKSUM.match(data)
-    return bytes(FileText([BLANK, data[line.end() :]])) if line else data
-
-
 def _check_sound(contents: Contents) -> None:
-    written = bytes(encode(contents.table, contents.revision, {})[0])
+    written = b"".join(encode(contents.table, contents.revision, {})[0])
     again = decode(written, PATH, {})[0]
     if [*again.table] != [*contents.table] or again.table.shared != contents.table.shared:
         raise AssertionError("what was read is written as something else")

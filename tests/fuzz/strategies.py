@@ -35,7 +35,7 @@ def good_file() -> bytes:
     """A ``sessions.json`` with one of everything."""
     table = SessionTable()
     table.commit(_CONTENT)
-    return bytes(encode(table, 42, {})[0])
+    return b"".join(encode(table, 42, {})[0])
 
 
 def good_archive() -> bytes:
