@@ -19,7 +19,7 @@ from benchmarks.content import Seed, key_of, seeds
 from benchmarks.crowds import Workers
 from benchmarks.measure import Effort, Say, opened, settled
 from benchmarks.modes import Kind, Places
-from benchmarks.plan import SMALL_STATE
+from benchmarks.plan import MONTH, SMALL_STATE
 from benchmarks.results import Ratio, ratio_of
 from benchmarks.subject import Subject
 from benchmarks.subjects import OURS, Candidate
@@ -32,6 +32,9 @@ PER_USER = 100
 TARGETS = 200
 FEW, ENOUGH = 3, LAST + 5
 """Entries of a session, and of those that are worked on."""
+
+EXPIRED = 100
+"""As many as one call removes."""
 
 HOLDING = 10
 """Sessions that hold many entries."""
@@ -136,7 +139,7 @@ def _of_sessions(count: int) -> Stage:
             state_bytes=SMALL_STATE,
         )
 
-    return Stage(f"{count} sessions", ENOUGH, targets, filled)
+    return Stage(f"{count} sessions", ENOUGH, targets, filled, _expired)
 
 
 def _of_entries(count: int) -> Stage:
@@ -146,7 +149,11 @@ def _of_entries(count: int) -> Stage:
 
 def _in_file(count: int) -> Stage:
     targets = tuple(key_of("filed", number) for number in range(0, count, max(1, count // 50)))
-    return Stage(f"{count} in a file", FEW, targets, lambda _: seeds("filed", count, FEW))
+    return Stage(f"{count} in a file", FEW, targets, lambda _: seeds("filed", count, FEW), _expired)
+
+
+def _expired(_: Kind) -> Iterator[Seed]:
+    return seeds("expired", EXPIRED, FEW, age=MONTH)
 
 
 # Calls that only growth asks for ----------------------------------------------------------------
@@ -185,6 +192,8 @@ BY_SESSIONS: Mapping[str, Run] = {
     f"list the newest {PAGE} of a user": w.newest,
     "get_storage_stats": _statistics,
     "get_session_count": _count,
+    f"remove {EXPIRED:,} expired": w.remove_expired,
+    "turn, of 8 threads": w.threads_own,
 }
 IN_FILE = {
     "turn, for each MB of the file": _turn_for_each_megabyte,

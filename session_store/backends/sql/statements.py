@@ -139,12 +139,15 @@ def history(session: int, window: Window) -> Statement:
 
 
 def _within(window: Window) -> str:
+    """The number of entries stands in the text: PostgreSQL, planning once for all numbers, takes it
+    for a tenth of the history, and of a long one plans each time anew, for 0.15 ms."""
     text = ""
     if window.after:
         text += " AND seq > :after"
     if window.kind is not None:
         text += " AND kind = :kind"
-    return text + (" ORDER BY seq" if window.last is None else " ORDER BY seq DESC LIMIT :last")
+    order = "" if window.last is None else f" DESC LIMIT {window.last:d}"
+    return f"{text} ORDER BY seq{order}"
 
 
 _LOADED: Final = (
