@@ -6,12 +6,16 @@ A clock would fail on a slow machine, and not notice a statement more on a fast 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from session_store import PersistentSessionService
 from session_store.backends.sql.postgres import open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite import open_sqlite
@@ -96,6 +100,48 @@ def test_the_round_trips_of_a_call_on_postgresql_are_so_many_at_most(
     before = proxy.round_trips
     CALLS[call](behind)
     assert 1 <= proxy.round_trips - before <= round_trips
+
+
+PYTHON: dict[str, tuple[Callable[[PersistentSessionService], object], int]] = {
+    "turn": (lambda service: service.append("long", {"text": "a"}, user_id="ada"), 135),
+    "state": (lambda service: service.update_state("long", {"n": 1}, user_id="ada"), 205),
+    "create": (lambda service: service.create_session(user_id="ada"), 155),
+    "load": (lambda service: service.get_session("long", user_id="ada"), 2200),
+    "last": (lambda service: service.get_session("long", user_id="ada", last=20), 130),
+    "list": (lambda service: service.list_sessions(user_id="bob"), 780),
+}
+"""They are most of what a turn, a load and a list take beyond the same statements by hand."""
+
+
+@pytest.mark.parametrize(("call", "bound"), PYTHON.values(), ids=PYTHON)
+def test_the_functions_that_a_call_calls_are_so_many_at_most(
+    tmp_path: Path, call: Callable[[PersistentSessionService], object], bound: int
+) -> None:
+    """Of a load two for each of 1,000 entries, of a list 14 for each of 50 heads."""
+    with PersistentSessionService("sqlite", tmp_path / "s.db", cleanup_interval=None) as service:
+        for _ in range(50):
+            service.create_session(user_id="bob")
+        service.create_session(user_id="ada", session_id="long")
+        service.append("long", [{"text": f"{n}"} for n in range(1000)], user_id="ada")
+        call(service)
+        assert bound * 0.5 < called(lambda: call(service)) < bound
+
+
+def called(work: Callable[[], object]) -> int:
+    """How many functions of Python are called."""
+    number = 0
+
+    def count(_: FrameType, event: str, __: Any) -> None:
+        nonlocal number
+        number += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return number
 
 
 def test_what_a_load_leaves_behind_is_the_session(file: SqlRepository) -> None:

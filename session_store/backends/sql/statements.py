@@ -134,7 +134,7 @@ def known_entries(key: SessionKey, entry_ids: tuple[str, ...], dialect: Dialect)
 def history(session: int, window: Window) -> Statement:
     """The window of the history of the session that is this row: in the order of ``seq``, with
     ``last`` the other way."""
-    values = {"session": session, **window._asdict()}
+    values = {"session": session, "after": window.after, "kind": window.kind}
     return Statement(f"{_ENTRIES} :session{_within(window)}", values)
 
 
@@ -163,7 +163,7 @@ def load(key: SessionKey, window: Window) -> Statement:
     return Statement(
         f"SELECT {_LOADED} FROM sessions WHERE {_KEY} "
         f"UNION ALL SELECT {_ENTRY}, {nothing} FROM ({_HISTORY}{_within(window)}) AS history",
-        key._asdict() | window._asdict(),
+        key._asdict() | {"after": window.after, "kind": window.kind},
     )
 
 
