@@ -226,10 +226,10 @@ def checked_key(key: SessionKey) -> SessionKey:
 
 
 def _head(model: type[_Head], record: SessionRecord, more: dict[str, Any]) -> _Head:
-    fields = _head_fields(record) | more
-    if not _is_right(fields):
-        return _checked(model, record.key, fields)
-    return built(model, fields)
+    fields = _head_fields(record)
+    is_right = _is_right(fields)
+    fields.update(more)
+    return built(model, fields) if is_right else _checked(model, record.key, fields)
 
 
 def _head_fields(record: SessionRecord) -> dict[str, Any]:
@@ -262,9 +262,10 @@ def _check_documents(record: SessionRecord) -> None:
 
 def _is_right(fields: dict[str, Any]) -> bool:
     """Whether there is no need to look closer."""
-    kinds = tuple(map(type, fields.values()))
     agents = fields["agent_states"]
-    return kinds[:13] in _HEAD_TYPES and (not agents or {*map(type, agents.values())} == {dict})
+    return tuple(map(type, fields.values())) in _HEAD_TYPES and (
+        not agents or {*map(type, agents.values())} == {dict}
+    )
 
 
 def built(model: type[_Model], fields: dict[str, Any]) -> _Model:
