@@ -60,7 +60,9 @@ def peaks(
     for stage, group in groupby(wanted, lambda workload: workload.stage):
         say(f"memory: {stage.name}")
         of_stage = list(group)
-        with opened(holders, stage, places) as subjects:
+        needs = {workload.needs for workload in of_stage}
+        able = [each for each in holders if any(map(each.subject.offers, needs))]
+        with opened(able, stage, places) as subjects:
             for workload in of_stage:
                 for candidate, subject in subjects.items():
                     if subject.offers(workload.needs):

@@ -103,9 +103,11 @@ class Advanced(OnSqlite):
         )
 
     def fill(self, seeds: Iterable[Seed]) -> None:
-        """One call a session."""
+        """One call a session, which has a connection of its own."""
         for seed in seeds:
-            self.wait(self.held(seed.key).add_items(list(map(_item, seed.entries))))
+            session = self._session(seed.key)
+            self.wait(session.add_items(list(map(_item, seed.entries))))
+            session.close()
 
 
 class OnEngine(OnSqlite):
