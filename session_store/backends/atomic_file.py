@@ -24,6 +24,7 @@ from session_store.errors import DurabilityUnknownError, StoreUnavailableError
 
 HEAD_BYTES: Final = 200
 _PRIVATE: Final = 0o600
+_CHUNK: Final = 2**20
 
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 # O_NONBLOCK: opening a pipe that somebody put there must not wait for its other end.
@@ -66,12 +67,12 @@ def read(path: Path) -> tuple[bytes, Fingerprint] | None:
 
 def replace(
     path: Path,
-    chunks: Iterable[bytes],
+    parts: Iterable[bytes],
     *,
     backup: Path | None = None,
     is_new: bool = False,
 ) -> Fingerprint:
-    """Make ``chunks`` the file, and the old file the ``backup``; durable on return.
+    """Make ``parts`` the file, and the old file the ``backup``; durable on return.
 
     ``DurabilityUnknownError`` when the new file is
     there, but the disk did not confirm it. After any other error the old one is. ``is_new``:
@@ -79,7 +80,7 @@ def replace(
     """
     with translated(path), _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:
         with _temporary(path) as temp:
-            written = _write(temp, chunks)
+            written = _write(temp, parts)
             if backup:
                 _name(path, backup)
             _publish(temp, path, is_new)
@@ -154,11 +155,11 @@ def _discard(temp: str | Path) -> None:
         os.unlink(temp)
 
 
-def _write(temp: str, chunks: Iterable[bytes]) -> Fingerprint:
+def _write(temp: str, parts: Iterable[bytes]) -> Fingerprint:
     """A sync that failed is never repeated: the kernel may have dropped the pages it was for."""
     with _opened(temp, _NEW) as descriptor:
         os.fchmod(descriptor, _PRIVATE)
-        _write_chunks(descriptor, chunks)
+        _write_chunks(descriptor, _in_chunks(parts))
         os.fsync(descriptor)
         return _fingerprint(os.pread(descriptor, HEAD_BYTES, 0), os.fstat(descriptor))
 
@@ -172,6 +173,18 @@ def _write_chunks(descriptor: int, chunks: Iterable[bytes]) -> None:
             _start_writeback(descriptor, start, end - start)
         _write_all(descriptor, chunk)
         start, end = end, end + len(chunk)
+
+
+def _in_chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Few and large ones, yet not all of it at once."""
+    batch, size = list[bytes](), 0
+    for part in parts:
+        batch.append(part)
+        size += len(part)
+        if size >= _CHUNK:
+            yield b"".join(batch)
+            batch, size = [], 0
+    yield b"".join(batch)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -56,7 +56,6 @@ _OPENING: Final = b'\n  "sessions": {\n'
 _END: Final = b"\n    }"
 _COMMA: Final = b",\n"
 _CLOSING: Final = b'\n  },\n  "shared_states": '
-_CHUNK: Final = 2**20
 _MAX_REVISION: Final = 10**17
 TOP: Final = {"checksum", "format", "revision", "sessions", "shared_states"}
 SHARED: Final = {"app_name", "user_id", "document"}
@@ -92,7 +91,7 @@ def encode(
     known: Fragments,
     changed: Collection[SessionKey] | None = None,
 ) -> tuple[list[bytes], Fragments]:
-    """The file in chunks, and the fragments to give to the next call.
+    """The parts of the file, and the fragments to give to the next call.
 
     ``changed``: the keys of all that can differ from ``known``; any can where it is not given.
     """
@@ -101,7 +100,7 @@ def encode(
     start, end = _start(revision), f',\n  "shared_states": {shared}\n}}\n'.encode()
     texts = [fragment.text for fragment in fragments.values()]
     line = first_lines([start, *_listed((text.digest,) for text in texts), end])
-    return _in_chunks([line, start, *_listed(text.parts for text in texts), end]), fragments
+    return [line, start, *_listed(text.parts for text in texts), end], fragments
 
 
 def decode(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragments]:
@@ -152,18 +151,6 @@ def _listed(sessions: Iterable[Iterable[bytes]]) -> list[bytes]:
     for session in sessions:
         parts += (_COMMA, *session)
     return [b"\n", *parts[1:], b"\n  }"] if parts else [b"}"]
-
-
-def _in_chunks(parts: Iterable[bytes]) -> list[bytes]:
-    """Few and large ones, yet not the whole file once more in one."""
-    chunks, batch, size = [], list[bytes](), 0
-    for part in parts:
-        batch.append(part)
-        size += len(part)
-        if size >= _CHUNK:
-            chunks.append(b"".join(batch))
-            batch, size = [], 0
-    return [*chunks, b"".join(batch)]
 
 
 def _fragments(table: SessionTable, known: Fragments, changed: Collection[SessionKey]) -> Fragments:
