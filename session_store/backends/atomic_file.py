@@ -74,9 +74,8 @@ def replace(
 ) -> Fingerprint:
     """Make ``parts`` the file, and the old file the ``backup``; durable on return.
 
-    ``DurabilityUnknownError`` when the new file is
-    there, but the disk did not confirm it. After any other error the old one is. ``is_new``:
-    ``StoreUnavailableError`` when there is an old one.
+    ``DurabilityUnknownError`` when the new file is there, but the disk did not confirm it. After
+    any other error the old one is. ``is_new``: ``StoreUnavailableError`` when there is an old one.
     """
     with translated(path), _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:
         with _temporary(path) as temp:
