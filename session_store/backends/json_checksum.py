@@ -1,4 +1,4 @@
-"""The checksum in the second line of ``sessions.json``: what it is made of, and that it is right.
+"""The checksum in the second line of ``sessions.json``, and the texts that it is made of.
 
 It is the SHA-256 of the bytes after its line, in which the SHA-256 of each session's text stands in
 that text's place: of its entries first, and then of what stands before and after them. So a save

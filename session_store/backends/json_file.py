@@ -23,9 +23,9 @@ from session_store.backends.json_format import (
     Contents,
     decode_edited,
     encode,
-    is_intact,
     revision_in,
 )
+from session_store.backends.json_pieces import is_intact
 from session_store.backends.json_recovery import (
     EMPTY,
     Snapshot,

@@ -25,12 +25,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from session_store import codec, legacy
-from session_store.backends.json_checksum import CHECKSUM, Text, cut, first_lines
+from session_store.backends.json_checksum import CHECKSUM, first_lines
+from session_store.backends.json_pieces import COMMA, Fragments, Piece, is_right, pieces_of
 from session_store.backends.json_session import (
     Fragment,
     block,
@@ -52,29 +53,13 @@ FORMAT: Final = "session-store/1"
 _HEAD: Final = re.compile(
     CHECKSUM.pattern + rb'  "format": "session-store/1",\n  "revision": ([0-9]{1,18}),\n'
 )
-_OPENING: Final = b'\n  "sessions": {\n'
-_END: Final = b"\n    }"
-_COMMA: Final = b",\n"
-_CLOSING: Final = b'\n  },\n  "shared_states": '
 _MAX_REVISION: Final = 10**17
 TOP: Final = {"checksum", "format", "revision", "sessions", "shared_states"}
 SHARED: Final = {"app_name", "user_id", "document"}
 
-Fragments: TypeAlias = Mapping[SessionKey, Fragment]
-"""The bytes of each session, and of which state of it: what is the same is not encoded again."""
-
 
 class UnreadableFileError(CorruptStoreError):
     """Truncated, emptied or foreign: nothing that somebody could have meant for this package."""
-
-
-class Piece(NamedTuple):
-    """Where a session stands in a file, its text there, and what was known of it before."""
-
-    start: int
-    end: int
-    text: Text
-    known: Fragment | None
 
 
 class Contents(NamedTuple):
@@ -110,8 +95,8 @@ def decode(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragmen
     ``UnreadableFileError`` when neither wrote it. ``CorruptStoreError`` when the file was edited,
     holds something wrong, or comes from a newer release.
     """
-    pieces = _pieces(data, known)
-    if _is_right(data, pieces):
+    pieces = pieces_of(data, known)
+    if is_right(data, pieces):
         return _intact(data, path, pieces)
     found = _parsed(data, path)
     if "format" in found:
@@ -130,11 +115,6 @@ def decode_edited(data: bytes, path: Path) -> Contents:
     return _contents(found, path)
 
 
-def is_intact(data: bytes) -> bool:
-    """Whether a file of this format matches its checksum."""
-    return _is_right(data, _pieces(data, {}))
-
-
 def revision_in(head: bytes) -> int | None:
     """The revision, from the first 200 bytes of a file; ``None`` when it has not this format."""
     match = _HEAD.match(head)
@@ -149,7 +129,7 @@ def _listed(sessions: Iterable[Iterable[bytes]]) -> list[bytes]:
     """The texts of sessions, or what stands for them, with what stands between them."""
     parts: list[bytes] = []
     for session in sessions:
-        parts += (_COMMA, *session)
+        parts += (COMMA, *session)
     return [b"\n", *parts[1:], b"\n  }"] if parts else [b"}"]
 
 
@@ -172,52 +152,6 @@ def _fragment(stored: Stored, old: Fragment | None) -> Fragment:
 def _shared_text(scope: SharedScope, document: str) -> str:
     app, user = map(quoted, scope)
     return f'    {{"app_name":{app},"user_id":{user},"document":{document}}}'
-
-
-def _pieces(data: bytes, known: Fragments) -> list[Piece]:
-    """Where the sessions stand; none, unless they stand as ``encode`` writes them.
-
-    No string of JSON holds a line's end, so the marks are where it set them.
-    """
-    before = {
-        fragment.text.head[: fragment.text.head.find(b"\n")]: fragment
-        for fragment in known.values()
-    }
-    start, end, found = data.find(_OPENING) + len(_OPENING), data.rfind(_CLOSING), list[Piece]()
-    while len(_OPENING) <= start < end:
-        old = before.get(data[start : data.find(b"\n", start)])
-        found.append(_piece(data, start, end, old))
-        stop = found[-1].end
-        if stop == end:
-            return found
-        start = stop + len(_COMMA) if data.startswith(_COMMA, stop) else end
-    return []
-
-
-def _piece(data: bytes, start: int, end: int, old: Fragment | None) -> Piece:
-    if old and old.text.is_at(start, data):
-        return Piece(start, start + old.text.size, old.text, old)
-    mark = data.find(_END, start, end)
-    stop = end if mark < 0 else mark + len(_END)
-    return Piece(start, stop, cut(data[start:stop]), old)
-
-
-def _is_right(data: bytes, pieces: Sequence[Piece]) -> bool:
-    start = _body_of(data)
-    return start > 0 and data.startswith(_first_lines(data, start, pieces))
-
-
-def _body_of(data: bytes) -> int:
-    line = CHECKSUM.match(data)
-    return line.end() if line else 0
-
-
-def _first_lines(data: bytes, start: int, pieces: Sequence[Piece]) -> bytes:
-    parts = []
-    for piece in pieces:
-        parts += [data[start : piece.start], piece.text.digest]
-        start = piece.end
-    return first_lines([*parts, data[start:]])
 
 
 def _intact(data: bytes, path: Path, pieces: Sequence[Piece]) -> tuple[Contents, Fragments]:

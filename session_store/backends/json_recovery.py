@@ -18,11 +18,11 @@ from session_store.backends.atomic_file import Fingerprint
 from session_store.backends.file_lock import translated
 from session_store.backends.json_format import (
     Contents,
-    Fragments,
     UnreadableFileError,
     decode,
     revision_in,
 )
+from session_store.backends.json_pieces import Fragments
 from session_store.backends.memory import SessionTable
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 

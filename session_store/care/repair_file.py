@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 
 from session_store import codec
 from session_store.backends import atomic_file
-from session_store.backends.json_format import is_intact, revision_in
+from session_store.backends.json_format import revision_in
+from session_store.backends.json_pieces import is_intact
 from session_store.backends.json_recovery import backup_of
 from session_store.backends.json_session import from_json, name_of
 from session_store.care.rescue import Found, Rescue

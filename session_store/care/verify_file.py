@@ -12,7 +12,8 @@ from typing import Any
 
 from session_store import codec, legacy
 from session_store.backends import atomic_file
-from session_store.backends.json_format import FORMAT, SHARED, TOP, is_intact, revision_in
+from session_store.backends.json_format import FORMAT, SHARED, TOP, revision_in
+from session_store.backends.json_pieces import is_intact
 from session_store.backends.json_recovery import backup_of
 from session_store.backends.json_session import SESSION, exactly, name_of
 from session_store.care.findings import Finding, OnFinding, VerifyReport
