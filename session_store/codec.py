@@ -81,7 +81,7 @@ def parsed(text: str | bytes) -> Any:
 def decode(text: str | bytes, place: str) -> Any:
     """The value of a JSON text that ``encode`` wrote; anything else is ``CorruptStoreError``."""
     try:
-        return from_json(text, allow_inf_nan=False)
+        return parsed(text)
     except ValueError as error:
         raise CorruptStoreError(f"{place} holds no valid JSON: {error}") from None
 

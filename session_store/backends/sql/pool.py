@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any, Final, Protocol
 
 from session_store.errors import StoreClosedError, StoreUnavailableError
@@ -203,10 +202,5 @@ class _Lease(AbstractContextManager[Any]):
         self._connection = self._pool.take()
         return self._connection
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._pool.give_back(self._connection, error)
