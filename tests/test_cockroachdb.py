@@ -22,7 +22,7 @@ from sqlalchemy.schema import ExecutableDDLElement
 
 from session_store.backends.sql import statements as sql
 from session_store.backends.sql.names import Names
-from session_store.backends.sql.postgres import PostgresDialect
+from session_store.backends.sql.postgres_engine import EngineDialect
 from session_store.backends.sql.statements import Statement
 from session_store.backends.sql.tables import Base
 from session_store.operations import Moment, checked_apply
@@ -30,7 +30,7 @@ from session_store.queries import Filter, Position, Window
 from session_store.session import Changes
 from session_store.testing.given import KEY, NOW, messages
 
-POSTGRES = PostgresDialect("nowhere", Names(), 1.0, local=False)
+POSTGRES = EngineDialect("nowhere", Names(), 1.0, local=True)
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 
 DOCUMENTS = {"metadata", "state", "agent_states", "document", "payload"}
@@ -96,8 +96,8 @@ TEXTS = sorted(
 
 
 def sent(statement: str) -> str:
-    """What psycopg is given: ``%(name)s`` for each parameter."""
-    return POSTGRES._text(statement)
+    """What psycopg's cursors are given: ``%(name)s`` for each parameter."""
+    return POSTGRES._for_cursors(statement)
 
 
 @pytest.fixture

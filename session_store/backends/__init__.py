@@ -47,7 +47,7 @@ def open_repository(place: str | os.PathLike[str] | Engine, **options: Any) -> S
     if isinstance(place, str | os.PathLike):
         return open_storage(storage_of(place), **options)
     _need_driver()
-    from session_store.backends.sql.postgres import open_engine
+    from session_store.backends.sql.postgres_engine import open_engine
 
     return open_engine(place, **options)
 

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, event
 
 from session_store import SessionService, open_repository
-from session_store.backends.sql.postgres import open_engine, open_postgres
+from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgres_engine import open_engine
 from session_store.backends.sql.repository import SqlRepository
 from session_store.errors import (
     CorruptStoreError,

@@ -166,7 +166,6 @@ class TestLostAnswers:
         with store._runner.pool.connection() as connection:
             mark = dialect.begin_writing(connection)
             ((xid, _),) = mark.fetchall()
-            mark.scroll(0, mode="absolute")
             own_postgres_server.restart("immediate")
         with psycopg.connect(url, autocommit=True) as other:
             status = ""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from hashlib import md5
 from typing import Any, cast
 
-import psycopg
 import pytest
 
 from session_store.backends.sql import statements
 from session_store.backends.sql.postgres import PostgresDialect, open_postgres
+from session_store.backends.sql.postgres_connection import StoreConnection, connected
+from session_store.backends.sql.postgres_url import PostgresUrl
 from session_store.backends.sql.statements import Statement
 from session_store.operations import Moment
 from session_store.queries import Position, Query, Window, checked_filter
@@ -51,10 +53,10 @@ FROM sessions, generate_series(1, 3) AS seq"""
 
 
 @pytest.fixture(scope="module")
-def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
+def filled(postgres_server: PostgresServer) -> Iterator[StoreConnection]:
     url = postgres_server.create_database()
     upgrade(url)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with connected(PostgresUrl(url), timeout=600) as connection:
         for text in (FILL, SHARED):
             connection.execute(text, {"now": NOW})
         connection.execute(ENTRIES)
@@ -70,7 +72,7 @@ def dialect(postgres_store: PostgresStore) -> Iterator[PostgresDialect]:
 
 
 @pytest.fixture
-def plan(filled: psycopg.Connection, dialect: PostgresDialect) -> Any:
+def plan(filled: StoreConnection, dialect: PostgresDialect) -> Any:
     """How PostgreSQL means to find the rows of a statement, without doing it."""
 
     def explained(text: str, values: Any) -> str:
@@ -117,7 +119,7 @@ class TestPages:
 
     @pytest.mark.parametrize("who", [{"app_name": "app"}, {}])
     def test_of_a_users_1000_sessions_about_a_page_is_read(
-        self, filled: psycopg.Connection, dialect: PostgresDialect, who: Any
+        self, filled: StoreConnection, dialect: PostgresDialect, who: Any
     ) -> None:
         for position in POSITIONS:
             statement = page(at(**EXPIRING), position, dialect, user_id="user 0", **who)
@@ -131,12 +133,12 @@ class TestPages:
 
 
 def analyzed(
-    connection: psycopg.Connection, dialect: PostgresDialect, statement: Statement
+    connection: StoreConnection, dialect: PostgresDialect, statement: Statement
 ) -> dict[str, Any]:
     """What PostgreSQL has done to answer it."""
     query = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text
-    (((explained,),),) = dialect.execute(connection, query, statement.values).fetchall()
-    return cast("dict[str, Any]", explained["Plan"])
+    ((explained,),) = dialect.execute(connection, query, statement.values).fetchall()
+    return cast("dict[str, Any]", json.loads(explained)[0]["Plan"])
 
 
 def rows_read(plan: dict[str, Any]) -> Iterator[float]:
@@ -150,7 +152,7 @@ def rows_read(plan: dict[str, Any]) -> Iterator[float]:
 class TestCounts:
     @pytest.mark.parametrize("cutoffs", [{}, EXPIRING, {"age_cutoff": -SESSIONS + 100}])
     def test_statistics_read_what_is_kept_and_the_expired(
-        self, filled: psycopg.Connection, dialect: PostgresDialect, cutoffs: Any
+        self, filled: StoreConnection, dialect: PostgresDialect, cutoffs: Any
     ) -> None:
         """100 of them are idle or too old, and 6 past an end of their own."""
         found = analyzed(filled, dialect, statements.stats(at(**cutoffs), dialect))
@@ -189,7 +191,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("text", [statements.FIND, statements.FIND_HEAD])
     def test_it_is_so_with_a_plan_for_all_keys(
-        self, filled: psycopg.Connection, dialect: PostgresDialect, text: str
+        self, filled: StoreConnection, dialect: PostgresDialect, text: str
     ) -> None:
         """The server makes one for a statement that is sent often."""
 

@@ -49,7 +49,8 @@ def file(tmp_path: Path) -> Iterator[SqlRepository]:
 def behind(proxy: Proxy, url: str) -> Iterator[SqlRepository]:
     with open_postgres(proxy.reroute(url)) as store:
         create(store)
-        change(store, entries=messages("0"))
+        for name in ("0", "1"):  # the second time, a statement is prepared
+            change(store, entries=messages(name))
         yield store
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: ``open_postgres``, ``open_engine``, and how its database is spoken to.
+"""PostgreSQL: ``open_postgres``, and how its database is spoken to.
 
 Every writing transaction locks the row of its session first and reads it under that lock, so at
 READ COMMITTED nobody's work is lost: load-modify-save without it lost 1,700 of 2,000 changes.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psycopg
 
@@ -22,7 +22,7 @@ from session_store.backends.sql import postgres_connection, postgres_layout
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.names import Names, checked_names
 from session_store.backends.sql.pool import ConnectionPool, Pool
-from session_store.backends.sql.postgres_connection import StoreConnection, StoreCursor
+from session_store.backends.sql.postgres_connection import StoreConnection
 from session_store.backends.sql.postgres_errors import (
     DeadlineError,
     UnreachableError,
@@ -40,9 +40,6 @@ from session_store.errors import (
     StoreUnavailableError,
 )
 from session_store.queries import Scalar
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 MINIMUM_VERSION: Final = 15
 
@@ -74,7 +71,7 @@ _RACED: Final = ("uq_sessions_key", "uq_session_entries_entry_id")
 """Constraints that refuse what two wrote at the same time."""
 
 _TABLE: Final = re.compile(r"\b(sessions|session_entries|shared_states|session_counts)\b")
-_PARAMETER: Final = re.compile(r":(\w+)")
+PARAMETER: Final = re.compile(r":(\w+)")
 
 _NUL: Final = "\x1aNUL\x1a"
 """Stands for NUL, which PostgreSQL's text can't hold and its JSON functions stumble over."""
@@ -119,29 +116,13 @@ def open_postgres(
         is_alive=StoreConnection.is_alive,
     )
     dialect = PostgresDialect(url.shown, names, timeout, local=transaction_pooler)
-    return _opened(pool, dialect)
-
-
-def open_engine(
-    engine: Engine, *, schema: str | None = None, table_prefix: str = "", timeout: float = 30.0
-) -> SqlRepository:
-    """Open the store in the database of a caller's SQLAlchemy ``Engine`` of psycopg.
-
-    Its pool and its connections are used as the caller made them, and it is never disposed of:
-    closing the repository leaves it open. Deadlines of connections are the caller's too; those of
-    transactions are ours.
-    """
-    from session_store.backends.sql.engine_pool import EnginePool
-
-    pool, names = EnginePool(engine), checked_names(schema, table_prefix)
-    return _opened(pool, PostgresDialect(pool.place, names, timeout, StoreCursor, local=True))
+    return opened(pool, dialect)
 
 
 class PostgresDialect(Dialect):
     """How the database ``place`` is spoken to.
 
-    ``cursor``: reads what is stored. ``local``: the session's settings are not ours, so each
-    transaction has its own.
+    ``local``: the session's settings are not ours, so each transaction has its own.
     """
 
     driver_error = psycopg.Error
@@ -151,22 +132,14 @@ class PostgresDialect(Dialect):
     entry_ids = "entry_id = ANY(:entry_ids)"
     sees_part = "row_security_active('sessions')"
 
-    def __init__(
-        self,
-        place: str,
-        names: Names,
-        patience: float,
-        cursor: type[psycopg.Cursor[Any]] = psycopg.Cursor,
-        *,
-        local: bool,
-    ) -> None:
-        self.place, self.names, self.patience, self._cursor = place, names, patience, cursor
+    def __init__(self, place: str, names: Names, patience: float, *, local: bool) -> None:
+        self.place, self.names, self.patience = place, names, patience
         self._settings = _set_local(postgres_connection.settings(patience)) if local else []
         self.is_bounded = not local
         self._raced = {f"{names.prefix}{name}" for name in _RACED}
         store = zlib.crc32(names.of("sessions").encode()) - 2**31
         self.sweep_lock = f"SELECT pg_try_advisory_xact_lock({_SWEEPING}, {store})"
-        self._text = lru_cache(maxsize=512)(self._translated_text)
+        self._text = lru_cache(maxsize=512)(self._numbered)
 
     def check(self, connection: psycopg.Connection[Any]) -> None:
         """Whether this is a store that can be used; only reads."""
@@ -181,15 +154,16 @@ class PostgresDialect(Dialect):
             )
         postgres_layout.check_current(connection, self.names, self.place)
 
-    def execute(
-        self, connection: psycopg.Connection[Any], text: str, values: Mapping[str, Any]
-    ) -> psycopg.Cursor[Any]:
-        return self._cursor(connection).execute(self._text(text), values, binary=True)
+    def execute(self, connection: StoreConnection, text: str, values: Mapping[str, Any]) -> Any:
+        numbered, names = self._text(text)
+        return connection.statements.run(numbered, [values[name] for name in names])
 
     def execute_many(
-        self, connection: psycopg.Connection[Any], text: str, rows: Iterable[Mapping[str, Any]]
+        self, connection: StoreConnection, text: str, rows: Iterable[Mapping[str, Any]]
     ) -> None:
-        self._cursor(connection).executemany(self._text(text), rows)
+        numbered, names = self._text(text)
+        ordered = ([row[name] for name in names] for row in rows)
+        connection.statements.run_many(numbered, ordered)
 
     def insert_many(
         self,
@@ -209,32 +183,17 @@ class PostgresDialect(Dialect):
             for row in rows:
                 copy.write_row([row[name] for name in names])
 
-    @contextmanager
-    def batch(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
-        """An append takes two round trips instead of seven; a load one instead of four.
+    def batch(self, connection: StoreConnection) -> AbstractContextManager[None]:
+        """An append takes two round trips instead of seven; a load one instead of four."""
+        return connection.statements.batch()
 
-        The first error is the one that says what happened: psycopg's pipeline, left by it, logs
-        those that follow from it.
-        """
-        failure: psycopg.Error | None = None
-        try:
-            with connection.pipeline():
-                try:
-                    yield
-                except psycopg.Error as error:
-                    failure = error
-        except psycopg.Error as error:
-            failure = failure or error
-        if failure:
-            raise failure
-
-    def begin_reading(self, connection: psycopg.Connection[Any]) -> None:
+    def begin_reading(self, connection: StoreConnection) -> None:
         self._begin(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
-    def begin_writing(self, connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+    def begin_writing(self, connection: StoreConnection) -> Any:
         """Its mark is the transaction's id, which is with the first rows that are asked for."""
         self._begin(connection, "BEGIN ISOLATION LEVEL READ COMMITTED")
-        return connection.execute(_MARK)
+        return self.execute(connection, _MARK, {})
 
     def is_committed(self, error: Exception, mark: Any, pool: Pool) -> bool | None:
         """Asks the server, so that a write whose answer was lost is neither lost nor done twice."""
@@ -291,17 +250,23 @@ class PostgresDialect(Dialect):
     def translated(self, error: Exception, *, committing: bool = False) -> SessionStoreError:
         return translated(error, self.place, self.patience)
 
-    def _begin(self, connection: psycopg.Connection[Any], begin: str) -> None:
+    def _begin(self, connection: StoreConnection, begin: str) -> None:
         for statement in (begin, *self._settings):
-            connection.execute(statement)
+            self.execute(connection, statement, {})
 
-    def _translated_text(self, statement: str) -> str:
-        """A statement as psycopg wants it, with the names that the tables have here."""
-        named = _TABLE.sub(lambda found: self.names.of(found[0]), statement)
-        return _PARAMETER.sub(r"%(\1)s", named)
+    def placed(self, statement: str) -> str:
+        """With the names that the tables have here."""
+        return _TABLE.sub(lambda found: self.names.of(found[0]), statement)
+
+    def _numbered(self, statement: str) -> tuple[bytes, list[str]]:
+        """A statement as PostgreSQL wants it, and the names of its parameters by their numbers."""
+        placed = self.placed(statement)
+        names = list(dict.fromkeys(PARAMETER.findall(placed)))
+        numbers = {name: f"${number}" for number, name in enumerate(names, 1)}
+        return PARAMETER.sub(lambda found: numbers[found[1]], placed).encode(), names
 
 
-def _opened(pool: Pool, dialect: PostgresDialect) -> SqlRepository:
+def opened(pool: Pool, dialect: PostgresDialect) -> SqlRepository:
     try:
         with pool.connection() as connection:
             dialect.check(connection)

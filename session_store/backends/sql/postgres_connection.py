@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from select import POLLIN, poll
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.abc import AdaptContext
@@ -22,13 +22,18 @@ from psycopg.types.numeric import Int8BinaryLoader
 from psycopg.types.string import TextBinaryLoader
 
 from session_store.backends.sql.postgres_errors import DeadlineError, UnreachableError
+from session_store.backends.sql.postgres_statements import PostgresStatements
 from session_store.backends.sql.postgres_url import PostgresUrl
 from session_store.errors import CorruptStoreError, SettingsError
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
 
 APPLICATION_NAME: Final = "session_store"
 """What ``pg_stat_activity`` shows, unless the URL says otherwise."""
 
 _CONNECT_TIMEOUT: Final = 10
+_CANCEL_TIMEOUT: Final = 5
 _SERVERS_SHARE: Final = 0.9
 """Of the deadline: the server comes first, as it can end a statement and keep the connection."""
 
@@ -44,9 +49,10 @@ class StoreConnection(psycopg.Connection[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _read_as_stored(self)
+        read_as_stored(self)
         self._socket = poll()
         self._socket.register(self.fileno(), POLLIN)
+        self.statements = PostgresStatements(self)
 
     def is_alive(self) -> bool:
         """Whether it can be used after it lay idle: a server that closed it, or is about to, has
@@ -66,13 +72,32 @@ class StoreConnection(psycopg.Connection[Any]):
             self.deadline = 0.0
             raise
 
+    def answer(self, until: float) -> PGresult:
+        """The next one to what libpq was given, up to a moment. Interrupted, it is cancelled."""
+        try:
+            return self._answer(until)
+        except DeadlineError:
+            self.deadline = 0.0
+            raise
+        except KeyboardInterrupt:
+            self.cancel_safe(timeout=_CANCEL_TIMEOUT)
+            raise
 
-class StoreCursor(psycopg.Cursor[Any]):
-    """What a ``StoreConnection`` reads, on a connection that is somebody else's."""
+    def _answer(self, until: float) -> PGresult:
+        last = None
+        while (result := self._result(until)) is not None:
+            last = result
+        if last is None:
+            raise psycopg.OperationalError("the connection was closed")
+        return last
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        super().__init__(connection)
-        _read_as_stored(self)
+    def _result(self, until: float) -> PGresult | None:
+        while self.pgconn.is_busy():
+            left = until - monotonic()
+            if left <= 0 or not self._socket.poll(left * 1000):
+                raise DeadlineError
+            self.pgconn.consume_input()
+        return self.pgconn.get_result()
 
 
 def connected(url: PostgresUrl, timeout: float = 30.0, *, pooler: bool = False) -> StoreConnection:
@@ -84,12 +109,10 @@ def connected(url: PostgresUrl, timeout: float = 30.0, *, pooler: bool = False) 
     """
     parameters = _parameters(url, timeout, pooler)
     try:
-        connection = StoreConnection.connect(
-            autocommit=True, prepare_threshold=None if pooler else 5, **parameters
-        )
+        connection = StoreConnection.connect(autocommit=True, prepare_threshold=None, **parameters)
     except psycopg.OperationalError as error:
         raise UnreachableError(*error.args) from None
-    connection.deadline = timeout
+    connection.deadline, connection.statements.prepares = timeout, not pooler
     return connection
 
 
@@ -128,7 +151,7 @@ def _given(url: PostgresUrl) -> dict[str, Any]:
         ) from None
 
 
-def _read_as_stored(context: AdaptContext) -> None:
+def read_as_stored(context: AdaptContext) -> None:
     """In binary answers, times as what ``to_time`` takes, and JSON as the text that it is."""
     adapters = context.adapters
     adapters.register_loader("json", TextBinaryLoader)

@@ -51,6 +51,10 @@ class Statements:
         with all that wait: one round trip for several statements, whose errors come with them."""
         return Rows(self._dialect.execute(self.connection, text, values))
 
+    def command(self, text: str) -> None:
+        """A statement of no parameters and no rows."""
+        self._dialect.execute(self.connection, text, {})
+
     def run_many(self, text: str, rows: Iterable[Mapping[str, Any]]) -> None:
         self._dialect.execute_many(self.connection, text, rows)
 
@@ -167,8 +171,9 @@ class Runner:
     def _read(self, work: Work[T]) -> T:
         with self.pool.connection() as connection, self.dialect.batch(connection):
             self.dialect.begin_reading(connection)
-            result = work(Statements(connection, self.dialect))
-            connection.execute("COMMIT")
+            run = Statements(connection, self.dialect)
+            result = work(run)
+            run.command("COMMIT")
             return result
 
     def _written(self, work: Work[T], *, in_bulk: bool) -> T:
@@ -177,9 +182,10 @@ class Runner:
             try:
                 with nullcontext() if in_bulk else self.dialect.batch(connection):
                     mark = self.dialect.begin_writing(connection)
-                    result = work(Statements(connection, self.dialect))
+                    run = Statements(connection, self.dialect)
+                    result = work(run)
                     is_ending = True
-                    connection.execute("COMMIT")
+                    run.command("COMMIT")
             except self.dialect.driver_error as error:
                 if not is_ending:
                     raise
@@ -192,10 +198,11 @@ class Runner:
     def _attempted(self, work: Work[Any]) -> None:
         with self.pool.connection() as connection, self.dialect.batch(connection):
             self.dialect.begin_writing(connection)
-            connection.execute("SAVEPOINT attempt")
-            work(Statements(connection, self.dialect))
-            connection.execute("ROLLBACK TO SAVEPOINT attempt")
-            connection.execute("COMMIT")
+            run = Statements(connection, self.dialect)
+            run.command("SAVEPOINT attempt")
+            work(run)
+            run.command("ROLLBACK TO SAVEPOINT attempt")
+            run.command("COMMIT")
 
     def _written_at_once(self, work: Work[T | None]) -> T | None:
         try:

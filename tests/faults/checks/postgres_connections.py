@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
 from contextlib import ExitStack, contextmanager
@@ -19,6 +19,7 @@ import psycopg
 from session_store.backends.sql import postgres_connection
 from session_store.backends.sql.postgres import PostgresDialect, open_postgres
 from session_store.backends.sql.postgres_connection import StoreConnection
+from session_store.backends.sql.postgres_statements import Answer, PostgresStatements
 from session_store.errors import SessionStoreError, StoreUnavailableError
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
@@ -91,7 +92,13 @@ def asynchronous_commit() -> Iterator[None]:
 
 @contextmanager
 def no_deadline_of_the_client() -> Iterator[None]:
-    with patch.object(StoreConnection, "wait", psycopg.Connection.wait):
+    def answer(connection: StoreConnection, _: float) -> Any:
+        return connection._answer(time.monotonic() + 1e6)
+
+    with (
+        patch.object(StoreConnection, "wait", psycopg.Connection.wait),
+        patch.object(StoreConnection, "answer", answer),
+    ):
         yield
 
 
@@ -274,14 +281,14 @@ def end_others(connection: psycopg.Connection[Any]) -> int:
 @contextmanager
 def ending_before(number: int, other: psycopg.Connection[Any]) -> Iterator[list[int]]:
     """End all connections before the store's statement of that number; how many, if it comes."""
-    numbers, ended, execute = count_from(1), list[int](), psycopg.Cursor.execute
+    numbers, ended, run = count_from(1), list[int](), PostgresStatements.run
 
-    def executed(cursor: psycopg.Cursor[Any], *arguments: Any, **said: Any) -> psycopg.Cursor[Any]:
-        if isinstance(cursor.connection, StoreConnection) and next(numbers) == number:
+    def ran(statements: PostgresStatements, text: bytes, values: Sequence[Any]) -> Answer:
+        if next(numbers) == number:
             ended.append(end_others(other))
-        return execute(cursor, *arguments, **said)
+        return run(statements, text, values)
 
-    with patch.object(psycopg.Cursor, "execute", executed):
+    with patch.object(PostgresStatements, "run", ran):
         yield ended
 
 
