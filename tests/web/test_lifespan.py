@@ -66,7 +66,9 @@ def test_a_lifespan_of_its_own_stays_the_applications(service: SessionService) -
     assert (story, is_closed(service)) == (["start", "end"], True)
 
 
-def test_it_is_used_without_a_router_and_inside_of_another(service: SessionService) -> None:
+def test_it_is_used_without_a_router_and_inside_of_another(
+    service: SessionService, tmp_path: Path
+) -> None:
     @asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[None]:
         async with session_lifespan(service)(app):
@@ -77,7 +79,7 @@ def test_it_is_used_without_a_router_and_inside_of_another(service: SessionServi
         with TestClient(FastAPI(lifespan=lifespan)):
             assert not is_closed(service)
         assert is_closed(service)
-        service = PersistentSessionService("file", cleanup_interval=None)
+        service = PersistentSessionService("file", tmp_path, cleanup_interval=None)
 
 
 def test_several_routers_of_one_store_close_it_once(service: SessionService) -> None:
