@@ -15,7 +15,6 @@ from session_store.backends.sql.postgres_connection import StoreConnection, conn
 from session_store.backends.sql.postgres_errors import DeadlineError
 from session_store.backends.sql.postgres_statements import PREPARED, Answer
 from session_store.backends.sql.postgres_url import PostgresUrl
-from tests.servers.postgres import PostgresServer
 
 ADD = b"SELECT CAST($1 AS integer) + 1"
 DIVIDE = b"SELECT 1 / CAST($1 AS integer)"
@@ -24,15 +23,8 @@ Sent = tuple[bytes, Sequence[object]]
 
 
 @pytest.fixture
-def url(postgres_server: PostgresServer) -> Iterator[str]:
-    url = postgres_server.create_database()
-    yield url
-    postgres_server.drop_database(url)
-
-
-@pytest.fixture
-def connection(url: str) -> Iterator[StoreConnection]:
-    with closing(connected(PostgresUrl(url))) as connection:
+def connection(postgres_url: str) -> Iterator[StoreConnection]:
+    with closing(connected(PostgresUrl(postgres_url))) as connection:
         yield connection
 
 
@@ -74,8 +66,8 @@ def test_so_many_stay_prepared_and_those_that_were_used_last(connection: StoreCo
     assert b"SELECT 0" not in texts
 
 
-def test_behind_a_pooler_nothing_is_prepared(url: str) -> None:
-    with closing(connected(PostgresUrl(url), pooler=True)) as connection:
+def test_behind_a_pooler_nothing_is_prepared(postgres_url: str) -> None:
+    with closing(connected(PostgresUrl(postgres_url), pooler=True)) as connection:
         assert [added(connection) for _ in range(3)] == [2, 2, 2]
         assert prepared(connection) == 0
 
@@ -146,7 +138,7 @@ def test_after_a_deadline_nothing_is_taken_for_the_answer_to_something_else(
         added(connection)
 
 
-def test_what_is_interrupted_is_cancelled(connection: StoreConnection, url: str) -> None:
+def test_what_is_interrupted_is_cancelled(connection: StoreConnection, postgres_url: str) -> None:
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
@@ -157,7 +149,7 @@ def test_what_is_interrupted_is_cancelled(connection: StoreConnection, url: str)
             connection.statements.run(b"SELECT pg_sleep(20)", [])
     finally:
         signal.signal(signal.SIGALRM, before)
-    with psycopg.connect(url, autocommit=True) as other:
+    with psycopg.connect(postgres_url, autocommit=True) as other:
         running = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT pg_s'"
         until = time.monotonic() + 5
         while other.execute(running).fetchall() and time.monotonic() < until:

@@ -76,9 +76,6 @@ class StoreConnection(psycopg.Connection[Any]):
         """The next one to what libpq was given, up to a moment. Interrupted, it is cancelled."""
         try:
             return self._answer(until)
-        except DeadlineError:
-            self.deadline = 0.0
-            raise
         except KeyboardInterrupt:
             self.cancel_safe(timeout=_CANCEL_TIMEOUT)
             raise
@@ -95,6 +92,7 @@ class StoreConnection(psycopg.Connection[Any]):
         while self.pgconn.is_busy():
             left = until - monotonic()
             if left <= 0 or not self._socket.poll(left * 1000):
+                self.deadline = 0.0
                 raise DeadlineError
             self.pgconn.consume_input()
         return self.pgconn.get_result()
@@ -167,16 +165,11 @@ def _limited(gen: Generator[Any, Any, Any], until: float) -> Generator[Any, Any,
             state = gen.send((yield state))
     except StopIteration as done:
         return done.value
-    _end(gen)
+    with suppress(
+        RuntimeError, psycopg.Error
+    ):  # now, and not when its connection is closed already
+        gen.close()
     raise DeadlineError
-
-
-def _end(gen: Generator[Any, Any, Any]) -> None:
-    """Now, and not when its connection is closed already. A pipeline's wants to wait for its server
-    once more when it is ended, and is ended a second time then."""
-    for _ in range(2):
-        with suppress(RuntimeError, psycopg.Error):
-            gen.close()
 
 
 def to_time(value: Any, place: str) -> datetime:

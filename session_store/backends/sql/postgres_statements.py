@@ -148,10 +148,10 @@ class PostgresStatements:
             name = b"session_store_%d" % next(self._numbers)
             self._pgconn.send_prepare(name, *kind)
             self._await(kind)
-        self._names[kind] = name or b""  # now the newest
+        self._names[kind] = name = name or b""  # now the newest
         if len(self._names) > PREPARED:
             self._forget_oldest()
-        return name or b""
+        return name
 
     def _forget_oldest(self) -> None:
         if name := self._names.pop(next(iter(self._names))):
