@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -24,9 +26,14 @@ from session_store.errors import (
 from session_store.testing.oddities import BAD_IDS, REFUSED, VALUES, nested
 from tests.strategies import documents, identifiers, json_values, times
 
+
+def nested_text(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
 NO_JSON: list[str | bytes] = [
     *("", " ", "\0", "{", '{"a":1', '{"a":1}x', "[1,]", "1 2", "nul", "'a'", "{a:1}"),
-    *("NaN", "[Infinity]", "-Infinity", '"\\ud800"', "[" * 100_000),
+    *("NaN", "[Infinity]", "-Infinity", '"\\ud800"', "[" * 100_000, nested_text(100_000)),
     *(b"\xff", b'"\xed\xa0\x80"'),
 ]
 
@@ -162,6 +169,15 @@ class TestDecode:
             codec.decode('{"hunter2": hunter2', "the place")
         assert "hunter2" not in str(raised.value)
         assert raised.value.__cause__ is None
+
+    def test_a_caller_deep_in_his_own_stack_is_answered_too(self) -> None:
+        deepest = nested_text(codec.MAX_DEPTH)
+
+        def below(levels: int) -> Any:
+            return below(levels - 1) if levels else codec.decode(deepest, "the place")
+
+        levels = sys.getrecursionlimit() - len(inspect.stack()) - codec.MAX_DEPTH // 2
+        assert below(levels) == codec.decode(deepest, "the place")
 
     @given(st.binary() | st.text())
     def test_any_text_is_decoded_or_corrupt(self, text: str | bytes) -> None:

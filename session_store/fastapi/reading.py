@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel
-from pydantic_core import from_json
 
+from session_store import codec
 from session_store.errors import InvalidValueError
 from session_store.fastapi.access import Who
 from session_store.fastapi.models import PageView, SessionView
@@ -140,7 +140,7 @@ def _labels(metadata: str | None) -> dict[str, Any]:
     if metadata is None:
         return {}
     try:
-        labels = from_json(metadata, allow_inf_nan=False)
+        labels = codec.parsed(metadata)
     except ValueError:
         labels = None
     if not isinstance(labels, dict):

@@ -14,13 +14,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic_core import from_json
 
-from session_store.codec import MAX_PAYLOAD_BYTES
+from session_store import codec
 from session_store.errors import SessionStoreError, TooLargeError
 from session_store.fastapi import problems
 
-MAX_BODY_BYTES: Final = MAX_PAYLOAD_BYTES + 1024 * 1024
+MAX_BODY_BYTES: Final = codec.MAX_PAYLOAD_BYTES + 1024 * 1024
 """Enough for the largest payload, written compactly."""
 
 
@@ -40,7 +39,7 @@ class BoundedRequest(Request):
         """Not by Python's ``json``, which takes NaN and is stopped by depth only at a crash."""
         if not hasattr(self, "_json"):
             try:
-                self._json = from_json(await self.body(), allow_inf_nan=False)
+                self._json = codec.parsed(await self.body())
             except ValueError:
                 raise JSONDecodeError("no valid JSON", "", 0) from None
         return self._json
