@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -94,12 +94,13 @@ def _grown(
             say(f"growth by {by}: filling {size:,}")
             stores[size] = stack.enter_context(opened(candidates, stage, places))
         stack.enter_context(settled())
+        workers = stack.enter_context(closing(Workers()))
         found: dict[tuple[str, Candidate], dict[int, list[float]]] = {
             (call, each): {size: [] for size in stages} for call in calls for each in candidates
         }
         for number in range(-1, effort.rounds):
             say(f"growth by {by}: round {number + 1} of {effort.rounds}")
-            round_ = Round(number, effort.calls, effort.limit, Workers())
+            round_ = Round(number, effort.calls, effort.limit, workers)
             for (call, candidate), of_sizes in found.items():
                 for size in _rotated(list(stages), number):
                     timed = calls[call](stages[size], stores[size][candidate], round_)
@@ -178,6 +179,11 @@ def _turn_for_each_megabyte(stage: Stage, subject: Subject, round_: Round) -> Ti
     return timed._replace(seconds=timed.seconds / megabytes)
 
 
+def _load_for_each_entry(stage: Stage, subject: Subject, round_: Round) -> Timed:
+    timed = w.load(stage, subject, round_)
+    return timed._replace(seconds=timed.seconds / stage.held)
+
+
 def _of_service(subject: Subject, round_: Round, call: Callable[[Ours], object]) -> Timed:
     assert isinstance(subject, Ours)
     return w.timed(subject, [partial(call, subject)] * round_.calls, round_)
@@ -186,6 +192,7 @@ def _of_service(subject: Subject, round_: Round, call: Callable[[Ours], object])
 BY_SESSIONS: Mapping[str, Run] = {
     "turn": w.turn,
     "change one key of the state": w.update_state,
+    "load all entries": w.load,
     f"load the last {LAST}": w.load_last,
     "create a session": w.create,
     f"list the first {PAGE} of all": _first_page,
@@ -194,6 +201,11 @@ BY_SESSIONS: Mapping[str, Run] = {
     "get_session_count": _count,
     f"remove {EXPIRED:,} expired": w.remove_expired,
     "turn, of 8 threads": w.threads_own,
+    "turn, of 8 threads on one session": w.threads_one,
+    "turn, of 4 processes": w.processes_own,
+    "turn, of 4 processes on one session": w.processes_one,
+    "turn, of 50 tasks": w.tasks_own,
+    "process start to the first session read": w.cold_start,
 }
 IN_FILE = {
     "turn, for each MB of the file": _turn_for_each_megabyte,
@@ -204,5 +216,6 @@ IN_FILE = {
 BY_ENTRIES: Mapping[str, Run] = {
     "turn": w.turn,
     "change one key of the state": w.update_state,
+    "load all, for each entry": _load_for_each_entry,
     f"load the last {FEWEST}": partial(w.load_last, count=FEWEST),
 }
