@@ -84,11 +84,14 @@ def make_parser() -> argparse.ArgumentParser:
     """Of all commands."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
+        usage=f"{PROGRAM} [-h] [--version] COMMAND [OPTIONS]",
         description="Durable sessions for applications that hold conversations.",
         epilog=f"example: {PROGRAM} stats --store data/sessions.db",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", prog=PROGRAM, metavar="COMMAND", required=True
+    )
     stats.add_to(commands)
     listing.add_to(commands)
     show.add_to(commands)
