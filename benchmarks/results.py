@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from benchmarks.measure import Effort, Measured
 from benchmarks.subjects import installed
 
-PACKAGES = ("sqlalchemy", "psycopg", "pydantic", "google-adk", "openai-agents",
+PACKAGES = ("sqlalchemy", "psycopg", "pydantic", "msgspec", "google-adk", "openai-agents",
             "langgraph-checkpoint-sqlite", "langgraph-checkpoint-postgres")  # fmt: skip
 
 
