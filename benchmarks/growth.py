@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -180,8 +181,15 @@ def _turn_for_each_megabyte(stage: Stage, subject: Subject, round_: Round) -> Ti
 
 
 def _load_for_each_entry(stage: Stage, subject: Subject, round_: Round) -> Timed:
+    """Of as many as there are after the turns of the rounds before."""
     timed = w.load(stage, subject, round_)
-    return timed._replace(seconds=timed.seconds / stage.held)
+    return timed._replace(seconds=timed.seconds / subject.entries(stage.targets[0]))
+
+
+def _cold_start(stage: Stage, subject: Subject, round_: Round) -> Timed:
+    """On a session that holds what the turns before have left."""
+    key = stage.targets[round_.number % len(stage.targets)]
+    return w.cold_start(replace(stage, targets=(key,), held=subject.entries(key)), subject, round_)
 
 
 def _of_service(subject: Subject, round_: Round, call: Callable[[Ours], object]) -> Timed:
@@ -205,7 +213,7 @@ BY_SESSIONS: Mapping[str, Run] = {
     "turn, of 4 processes": w.processes_own,
     "turn, of 4 processes on one session": w.processes_one,
     "turn, of 50 tasks": w.tasks_own,
-    "process start to the first session read": w.cold_start,
+    "process start to the first session read": _cold_start,
 }
 IN_FILE = {
     "turn, for each MB of the file": _turn_for_each_megabyte,

@@ -28,7 +28,7 @@ MAX_KIND_BYTES: Final = 64
 MAX_LABEL_BYTES: Final = 1024
 
 _from_iso: Final = datetime.fromisoformat
-_from_json: Final = msgspec.json.Decoder().decode
+_by_msgspec: Final = msgspec.json.Decoder().decode
 
 _PLAIN: Final = 64 * 1024
 """Bytes of a value in which each part is looked at wherever it stands."""
@@ -78,7 +78,7 @@ def encode_label(value: str | None, path: str) -> str:
 def parsed(text: str | bytes) -> Any:
     """Like ``decode``, without a place: ``ValueError`` says that it is no JSON."""
     try:
-        return _from_json(text)
+        return _by_msgspec(text)
     except (msgspec.DecodeError, RecursionError):
         return from_json(text, allow_inf_nan=False)  # says where, and needs none of Python's stack
 

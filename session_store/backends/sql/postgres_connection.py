@@ -165,10 +165,8 @@ def _limited(gen: Generator[Any, Any, Any], until: float) -> Generator[Any, Any,
             state = gen.send((yield state))
     except StopIteration as done:
         return done.value
-    with suppress(
-        RuntimeError, psycopg.Error
-    ):  # now, and not when its connection is closed already
-        gen.close()
+    with suppress(RuntimeError, psycopg.Error):
+        gen.close()  # now, and not when its connection is closed already
     raise DeadlineError
 
 
