@@ -29,11 +29,11 @@ from benchmarks.content import utterance
 from session_store.backends.sql import statements
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.runner import Statements
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.store import open_sqlite
+from session_store.core.operations import Moment
+from session_store.core.queries import Query
+from session_store.core.records import EntryRecord
 from session_store.errors import CorruptStoreError, SessionStoreError
-from session_store.operations import Moment
-from session_store.queries import Query
-from session_store.records import EntryRecord
 from session_store.session import Changes, Entry, NewEntry, Session, SessionKey, Status
 
 AT = Moment(datetime(2026, 3, 1, tzinfo=UTC))

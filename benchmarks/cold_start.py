@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from session_store import Moment, Session, Status, open_repository
-from session_store.operations import checked_create
+from session_store.core.operations import checked_create
 
 MEMORY = """
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))

@@ -17,8 +17,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from session_store.backends.memory import MemoryRepository
-from session_store.metrics import Instruments, MeteredRepository
 from session_store.repository import SessionRepository
+from session_store.service.metrics import Instruments, MeteredRepository
 from session_store.testing.given import create, load
 
 

@@ -29,10 +29,10 @@ from uuid import uuid4
 
 import psycopg
 
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
+from session_store.core.operations import Moment
+from session_store.core.queries import Window
 from session_store.demo.conversations import load
-from session_store.operations import Moment
-from session_store.queries import Window
 from session_store.repository import SessionRepository
 from session_store.session import Changes, NewEntry, SessionKey
 

@@ -20,8 +20,8 @@ from threading import Barrier, Event
 
 import psycopg
 
-from session_store.backends.sql.postgres import open_postgres
-from session_store.operations import Moment
+from session_store.backends.sql.postgresql.store import open_postgres
+from session_store.core.operations import Moment
 from session_store.session import Changes, NewEntry, SessionKey
 
 BATCH = 1000

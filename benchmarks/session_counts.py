@@ -27,10 +27,10 @@ import psycopg
 from alembic import command
 
 from session_store.backends.sql import schema
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import open_sqlite
-from session_store.operations import Create, Moment, checked_create
+from session_store.backends.sql.sqlite.store import open_sqlite
+from session_store.core.operations import Create, Moment, checked_create
 from session_store.session import Changes, NewEntry, Session, SessionKey, Status
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -25,12 +25,12 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from session_store import codec
 from session_store.backends import open_repository, open_storage, storage_of
+from session_store.core import codec
+from session_store.core.ids import new_id
+from session_store.core.operations import Moment, Operation, Put
+from session_store.core.records import EntryRecord, SessionRecord
 from session_store.demo.conversations import load
-from session_store.ids import new_id
-from session_store.operations import Moment, Operation, Put
-from session_store.records import EntryRecord, SessionRecord
 from session_store.transfer import sources
 from session_store.transfer.archive import Archive, archive_sessions
 from session_store.transfer.copying import copy_sessions

@@ -17,7 +17,7 @@ import msgspec
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from session_store.records import EntryRecord, to_entries
+from session_store.core.records import EntryRecord, to_entries
 from session_store.session import Entry
 
 ENTRIES, ROUNDS = 1000, 15

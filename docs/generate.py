@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from session_store.backends.sql import schema
 from session_store.backends.sql.tables import Base
-from session_store.entrypoints.target import NOWHERE
+from session_store.cli.target import NOWHERE
 
 POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 SQLITE: Dialect = sqlite.dialect()

@@ -23,13 +23,14 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 
 from session_store.backends import NO_DRIVER, sqlite_file
-from session_store.backends.sql import postgres_layout, schema
-from session_store.backends.sql.database_file import located
+from session_store.backends.sql import schema
 from session_store.backends.sql.named_tables import named_tables
 from session_store.backends.sql.names import Names
-from session_store.backends.sql.postgres_url import PostgresUrl
-from session_store.backends.sql.sqlite_upgrade import upgrading
-from session_store.entrypoints.target import NOWHERE, Target, target
+from session_store.backends.sql.postgresql import layout as postgres_layout
+from session_store.backends.sql.postgresql.url import PostgresUrl
+from session_store.backends.sql.sqlite.file import located
+from session_store.backends.sql.sqlite.upgrade import upgrading
+from session_store.cli.target import NOWHERE, Target, target
 from session_store.errors import SchemaError, SessionStoreError, SettingsError
 
 config = context.config
@@ -110,7 +111,7 @@ def run_on_file(path: Path, **patience: float) -> None:
 
 def run_on_server(url: PostgresUrl, names: Names) -> None:
     try:
-        from session_store.backends.sql import postgres_upgrade as server
+        from session_store.backends.sql.postgresql import upgrade as server
     except ImportError:
         raise SettingsError(NO_DRIVER) from None
 

@@ -39,16 +39,16 @@ from session_store.errors import (
 )
 
 if TYPE_CHECKING:
-    from session_store.aio import AsyncSessionService
     from session_store.backends import open_repository
-    from session_store.factory import create_session_service
-    from session_store.queries import Page, Query, Window
+    from session_store.core.queries import Page, Query, Window
     from session_store.repository import Moment, SessionRepository
     from session_store.service import (
         InMemorySessionService,
         PersistentSessionService,
         SessionService,
     )
+    from session_store.service.aio import AsyncSessionService
+    from session_store.service.factory import create_session_service
     from session_store.session import (
         REMOVED,
         Applied,
@@ -109,12 +109,12 @@ __all__ = [
 ]
 
 _LAZY = {
-    "AsyncSessionService": "session_store.aio",
+    "AsyncSessionService": "session_store.service.aio",
     "open_repository": "session_store.backends",
-    "create_session_service": "session_store.factory",
-    "Page": "session_store.queries",
-    "Query": "session_store.queries",
-    "Window": "session_store.queries",
+    "create_session_service": "session_store.service.factory",
+    "Page": "session_store.core.queries",
+    "Query": "session_store.core.queries",
+    "Window": "session_store.core.queries",
     "Moment": "session_store.repository",
     "SessionRepository": "session_store.repository",
     "InMemorySessionService": "session_store.service",

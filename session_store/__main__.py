@@ -2,7 +2,7 @@
 
 import sys
 
-from session_store.entrypoints.cli import main
+from session_store.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -108,17 +108,16 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from session_store import codec
-from session_store.decisions import SharedScope
-from session_store.errors import SessionNotFoundError
-from session_store.operations import (
+from session_store.core import codec
+from session_store.core.decisions import SharedScope
+from session_store.core.operations import (
     Moment,
     Operation,
     checked_apply,
     checked_create,
     checked_delete,
 )
-from session_store.queries import (
+from session_store.core.queries import (
     HEAD,
     WHOLE,
     Filter,
@@ -137,7 +136,7 @@ from session_store.queries import (
     selected,
     to_cursor,
 )
-from session_store.records import (
+from session_store.core.records import (
     EntryFields,
     SessionRecord,
     Stamp,
@@ -145,6 +144,7 @@ from session_store.records import (
     to_head,
     to_session,
 )
+from session_store.errors import SessionNotFoundError
 from session_store.session import Applied, Changes, Session, SessionKey
 
 __all__ = [

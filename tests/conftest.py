@@ -49,13 +49,13 @@ def _open_memory(_: Path) -> SessionRepository:
 
 
 def _open_file(directory: Path) -> SessionRepository:
-    from session_store.backends.json_file import JsonFileRepository
+    from session_store.backends.json_file.repository import JsonFileRepository
 
     return JsonFileRepository(directory)
 
 
 def _open_sqlite(directory: Path) -> SessionRepository:
-    from session_store.backends.sql.sqlite import open_sqlite
+    from session_store.backends.sql.sqlite.store import open_sqlite
 
     return open_sqlite(directory / "sessions.db")
 

@@ -22,11 +22,11 @@ from sqlalchemy.schema import ExecutableDDLElement
 
 from session_store.backends.sql import statements as sql
 from session_store.backends.sql.names import Names
-from session_store.backends.sql.postgres_engine import EngineDialect
+from session_store.backends.sql.postgresql.engine import EngineDialect
 from session_store.backends.sql.statements import Statement
 from session_store.backends.sql.tables import Base
-from session_store.operations import Moment, checked_apply
-from session_store.queries import Filter, Position, Window
+from session_store.core.operations import Moment, checked_apply
+from session_store.core.queries import Filter, Position, Window
 from session_store.session import Changes
 from session_store.testing.given import KEY, NOW, messages
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_store import codec
+from session_store.core import codec
 from session_store.errors import (
     CorruptStoreError,
     InvalidValueError,

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.errors import StoreUnavailableError
 from session_store.session import SessionKey, Status
 from session_store.testing.given import KEY, at, change, count, create, load, messages, seqs

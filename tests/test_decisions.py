@@ -12,8 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_store import codec
-from session_store.decisions import Decision, SharedScope, decide, shared_scopes
+from session_store.core import codec
+from session_store.core.decisions import Decision, SharedScope, decide, shared_scopes
+from session_store.core.operations import (
+    Apply,
+    Delete,
+    Moment,
+    Operation,
+    checked_apply,
+    checked_create,
+)
+from session_store.core.records import EntryRecord, SessionRecord, to_session
 from session_store.errors import (
     ConflictError,
     IllegalTransitionError,
@@ -22,8 +31,6 @@ from session_store.errors import (
     SessionStoreError,
     StaleSessionError,
 )
-from session_store.operations import Apply, Delete, Moment, Operation, checked_apply, checked_create
-from session_store.records import EntryRecord, SessionRecord, to_session
 from session_store.session import REMOVED, TRANSITIONS, Applied, Changes, Patch, Session, Status
 from session_store.testing.given import (
     KEY,

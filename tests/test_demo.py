@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from session_store import InMemorySessionService
+from session_store.cli.main import ALL, main
 from session_store.demo import checks, crash
 from session_store.demo.checks import Acknowledged
 from session_store.demo.child import Writer
@@ -28,7 +29,6 @@ from session_store.demo.script import AT_ONCE, last_status, script, steps
 from session_store.demo.stage import Stage
 from session_store.demo.statistics import by_status, by_turns, longest
 from session_store.demo.writer import Job
-from session_store.entrypoints.cli import ALL, main
 from session_store.session import SessionHead, Status
 
 STORAGES = ("sqlite", "file")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_store import ids
-from session_store.ids import new_id
+from session_store.core import ids
+from session_store.core.ids import new_id
 
 FULL = 2**122 - 1
 

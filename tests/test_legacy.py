@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from session_store.backends.json_file import JsonFileRepository, accept_edited_file
+from session_store.backends.json_file.repository import JsonFileRepository, accept_edited_file
+from session_store.backends.legacy import converted
+from session_store.core.records import EntryRecord, SessionRecord, to_session
 from session_store.errors import CorruptStoreError
-from session_store.legacy import converted
-from session_store.records import EntryRecord, SessionRecord, to_session
 from session_store.session import Documents, Session, SessionKey, Status
 from session_store.testing.given import BEGINNING, change, count, listed, load, messages
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from session_store import errors
-from session_store.errors import CorruptStoreError, InvalidValueError, SessionStoreError
-from session_store.queries import (
+from session_store.core.queries import (
     Filter,
     OrderBy,
     Position,
@@ -26,13 +25,14 @@ from session_store.queries import (
     selected,
     to_cursor,
 )
-from session_store.records import (
+from session_store.core.records import (
     SessionRecord,
     to_entry_record,
     to_head,
     to_record,
     to_session,
 )
+from session_store.errors import CorruptStoreError, InvalidValueError, SessionStoreError
 from session_store.session import (
     TRANSITIONS,
     Applied,

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from alembic import context, op
 from sqlalchemy.dialects import postgresql
 
-from session_store.backends.sql import sqlite_layout, sqlite_upgrade
 from session_store.backends.sql.revising import of, on_sqlite, own, schema
+from session_store.backends.sql.sqlite import layout as sqlite_layout
+from session_store.backends.sql.sqlite import upgrade as sqlite_upgrade
 
 revision: str = "0001"
 down_revision: str | None = None

@@ -11,11 +11,12 @@ from typing import Any
 
 from alembic import context, op
 
-from session_store import codec
-from session_store.backends.sql import sqlite_layout, sqlite_upgrade
-from session_store.backends.sql.sqlite_layout import LEGACY_TABLE
-from session_store.legacy import converted
-from session_store.records import EntryRecord, SessionRecord
+from session_store.backends.legacy import converted
+from session_store.backends.sql.sqlite import layout as sqlite_layout
+from session_store.backends.sql.sqlite import upgrade as sqlite_upgrade
+from session_store.backends.sql.sqlite.layout import LEGACY_TABLE
+from session_store.core import codec
+from session_store.core.records import EntryRecord, SessionRecord
 
 revision: str = "0002"
 down_revision: str | None = "0001"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from session_store.backends.sql.postgres_url import SCHEMES, PostgresUrl
+from session_store.backends.sql.postgresql.url import SCHEMES, PostgresUrl
 from session_store.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def open_repository(place: str | os.PathLike[str] | Engine, **options: Any) -> S
     if isinstance(place, str | os.PathLike):
         return open_storage(storage_of(place), **options)
     _need_driver()
-    from session_store.backends.sql.postgres_engine import open_engine
+    from session_store.backends.sql.postgresql.engine import open_engine
 
     return open_engine(place, **options)
 
@@ -117,13 +117,13 @@ def _open_memory(_: Storage, **options: Any) -> SessionRepository:
 
 
 def _open_file(storage: Storage, **options: Any) -> SessionRepository:
-    from session_store.backends.json_file import JsonFileRepository
+    from session_store.backends.json_file.repository import JsonFileRepository
 
     return JsonFileRepository(_required(storage.path), **options)
 
 
 def _open_sqlite(storage: Storage, **options: Any) -> SessionRepository:
-    from session_store.backends.sql.sqlite import open_sqlite
+    from session_store.backends.sql.sqlite.store import open_sqlite
 
     return open_sqlite(sqlite_file(_required(storage.path)), **options)
 
@@ -132,7 +132,7 @@ def _open_postgresql(storage: Storage, **options: Any) -> SessionRepository:
     if storage.url is None:
         raise SettingsError(f"PostgreSQL needs a URL: {FORMS}")
     _need_driver()
-    from session_store.backends.sql.postgres import open_postgres
+    from session_store.backends.sql.postgresql.store import open_postgres
 
     return open_postgres(storage.url, **options)
 

@@ -13,10 +13,9 @@ from contextlib import ExitStack
 from itertools import starmap
 
 from session_store.backends.memory import SessionTable, Stored
-from session_store.decisions import SharedScope, shared_scopes
-from session_store.errors import DurabilityUnknownError
-from session_store.operations import Delete, Moment, Operation
-from session_store.queries import (
+from session_store.core.decisions import SharedScope, shared_scopes
+from session_store.core.operations import Delete, Moment, Operation
+from session_store.core.queries import (
     WHOLE,
     Filter,
     Position,
@@ -26,7 +25,8 @@ from session_store.queries import (
     scanned_shared,
     selected,
 )
-from session_store.records import EntryFields, EntryRecord, SessionRecord, Stamp
+from session_store.core.records import EntryFields, EntryRecord, SessionRecord, Stamp
+from session_store.errors import DurabilityUnknownError
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey, Status
 

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Iterator, KeysView, Sequence
 from typing import NamedTuple
 
-from session_store.decisions import Decision, SharedScope, decide, shared_scopes
-from session_store.errors import StoreClosedError
-from session_store.operations import Apply, Moment, Operation
-from session_store.queries import (
+from session_store.core.decisions import Decision, SharedScope, decide, shared_scopes
+from session_store.core.operations import Apply, Moment, Operation
+from session_store.core.queries import (
     Filter,
     Position,
     StoreStats,
@@ -18,7 +17,8 @@ from session_store.queries import (
     scanned_shared,
     selected,
 )
-from session_store.records import EntryRecord, SessionRecord, Stamp
+from session_store.core.records import EntryRecord, SessionRecord, Stamp
+from session_store.errors import StoreClosedError
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 

@@ -12,8 +12,8 @@ from session_store.demo.screen import counted
 from session_store.demo.script import checkpoint_id, half
 from session_store.demo.stage import Stage
 from session_store.errors import SessionNotFoundError
-from session_store.reader import DEFAULT_EXPIRATION_HOURS, utc_now
 from session_store.service import SessionService
+from session_store.service.reading import DEFAULT_EXPIRATION_HOURS, utc_now
 from session_store.session import SessionHead
 
 COME_BACK = timedelta(days=6)

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
-from session_store.aio import AsyncSessionService
 from session_store.errors import StoreClosedError
 from session_store.service import SessionService
+from session_store.service.aio import AsyncSessionService
 
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[None]]
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from session_store.codec import MAX_ID_BYTES, MAX_KIND_BYTES
+from session_store.core.codec import MAX_ID_BYTES, MAX_KIND_BYTES
 from session_store.fastapi.paths import reachable
 from session_store.fastapi.problems import SessionProblem
 from session_store.session import MESSAGE, Status

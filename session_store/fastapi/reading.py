@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final, TypeAlias
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel
 
-from session_store import codec
+from session_store.core import codec
+from session_store.core.queries import MAX_PAGE, OrderBy
 from session_store.errors import InvalidValueError
 from session_store.fastapi.access import Who
 from session_store.fastapi.models import PageView, SessionView
 from session_store.fastapi.paths import ALL, SessionId
 from session_store.fastapi.preconditions import IfNoneMatch, etag, is_known
 from session_store.fastapi.problems import documented
-from session_store.queries import MAX_PAGE, OrderBy
 from session_store.service import SessionService
 from session_store.session import Status
 

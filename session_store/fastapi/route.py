@@ -15,7 +15,7 @@ from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-from session_store import codec
+from session_store.core import codec
 from session_store.errors import SessionStoreError, TooLargeError
 from session_store.fastapi import problems
 

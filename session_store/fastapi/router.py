@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from fastapi.params import Depends
 
-from session_store import codec
+from session_store.core import codec
 from session_store.fastapi.access import anyone, confined
 from session_store.fastapi.lifecycle import add_checkpoints, add_status
 from session_store.fastapi.lifespan import session_lifespan

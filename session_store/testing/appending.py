@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from session_store.core.operations import MAX_ENTRIES_PER_CALL
 from session_store.errors import ConflictError, InvalidValueError, StaleSessionError, TooLargeError
-from session_store.operations import MAX_ENTRIES_PER_CALL
 from session_store.repository import SessionRepository
 from session_store.session import NewCheckpoint, NewEntry
 from session_store.testing.given import (

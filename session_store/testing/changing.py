@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from session_store.core.operations import Moment
 from session_store.errors import (
     InvalidValueError,
     SessionNotFoundError,
     StaleSessionError,
 )
-from session_store.operations import Moment
 from session_store.repository import SessionRepository
 from session_store.session import (
     REMOVED,

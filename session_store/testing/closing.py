@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from session_store.core.queries import Query
 from session_store.errors import SessionNotFoundError, StaleSessionError, StoreUnavailableError
-from session_store.queries import Query
 from session_store.repository import SessionRepository
 from session_store.session import REMOVED, NewCheckpoint, NewEntry, Status
 from session_store.testing.given import (

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from session_store.core.operations import Moment, Operation
 from session_store.errors import (
     ConflictError,
     IllegalTransitionError,
@@ -17,7 +18,6 @@ from session_store.errors import (
     SessionStoreError,
     StaleSessionError,
 )
-from session_store.operations import Moment, Operation
 from session_store.repository import SessionRepository
 from session_store.session import REMOVED, Status
 from session_store.testing.given import (

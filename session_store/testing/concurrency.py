@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import pytest
 
+from session_store.core.operations import Operation
 from session_store.errors import SessionExistsError, SessionNotFoundError, StaleSessionError
-from session_store.operations import Operation
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 from session_store.testing.given import (

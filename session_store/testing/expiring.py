@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from session_store.operations import Moment
+from session_store.core.operations import Moment
 from session_store.repository import SessionRepository
 from session_store.session import Status
 from session_store.testing.given import (

@@ -11,9 +11,16 @@ from typing import Any, Final
 
 import pytest
 
+from session_store.core.operations import (
+    Apply,
+    Create,
+    Delete,
+    Moment,
+    checked_apply,
+    checked_create,
+)
+from session_store.core.queries import Page, Query, Window, checked_filter
 from session_store.errors import SessionStoreError
-from session_store.operations import Apply, Create, Delete, Moment, checked_apply, checked_create
-from session_store.queries import Page, Query, Window, checked_filter
 from session_store.repository import SessionRepository
 from session_store.session import (
     Applied,

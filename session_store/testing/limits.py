@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from session_store import codec
+from session_store.core import codec
 from session_store.errors import InvalidValueError, TooLargeError
 from session_store.repository import SessionRepository
 from session_store.session import (

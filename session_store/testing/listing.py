@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from session_store.core.operations import Moment
+from session_store.core.queries import MAX_PAGE, Query
 from session_store.errors import InvalidValueError
-from session_store.operations import Moment
-from session_store.queries import MAX_PAGE, Query
 from session_store.repository import SessionRepository
 from session_store.session import Session, SessionKey, Status
 from session_store.testing.given import (

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from session_store.errors import SessionExistsError, StaleSessionError
-from session_store.operations import Delete, Operation, Put, Share, checked_put
-from session_store.queries import scan_order
-from session_store.records import (
+from session_store.core.operations import Delete, Operation, Put, Share, checked_put
+from session_store.core.queries import scan_order
+from session_store.core.records import (
     EntryFields,
     EntryRecord,
     SessionRecord,
@@ -19,6 +18,7 @@ from session_store.records import (
     to_entry_record,
     to_record,
 )
+from session_store.errors import SessionExistsError, StaleSessionError
 from session_store.repository import SessionRepository
 from session_store.session import NewCheckpoint, SessionKey, Status
 from session_store.testing.given import (

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from uuid import UUID
 
-from session_store import codec
+from session_store.core import codec
 from session_store.session import REMOVED
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from session_store.core.queries import MAX_PAGE, Query
 from session_store.errors import InvalidValueError
-from session_store.queries import MAX_PAGE, Query
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 from session_store.testing.given import (

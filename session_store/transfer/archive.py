@@ -19,21 +19,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from session_store.backends import atomic_file
-from session_store.backends.file_lock import FileLock
-from session_store.backends.json_session import record_from_json, typed
-from session_store.cleanup import ArchivePolicy
+from session_store.backends.json_file import atomic_file
+from session_store.backends.json_file.file_lock import FileLock
+from session_store.backends.json_file.session import record_from_json, typed
+from session_store.core.operations import Delete, Moment, Operation, Put
+from session_store.core.queries import Filter, position_of, scan_order
+from session_store.core.records import SessionRecord, Stamp
 from session_store.errors import (
     CorruptStoreError,
     ExportFormatError,
     StaleSessionError,
     TransferError,
 )
-from session_store.operations import Delete, Moment, Operation, Put
-from session_store.queries import Filter, position_of, scan_order
-from session_store.reader import Clock, utc_now
-from session_store.records import SessionRecord, Stamp
 from session_store.repository import SessionRepository
+from session_store.service.cleanup import ArchivePolicy
+from session_store.service.reading import Clock, utc_now
 from session_store.session import Status
 from session_store.transfer import files
 from session_store.transfer import format as lines

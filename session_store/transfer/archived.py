@@ -6,19 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from session_store.decisions import SharedScope
+from session_store.core.decisions import SharedScope
+from session_store.core.operations import Moment, Operation
+from session_store.core.queries import HEAD, Filter, Position, StoreStats, Window, scanned, selected
+from session_store.core.records import EntryFields, EntryRecord, SessionRecord, Stamp
 from session_store.errors import StoreUnavailableError
-from session_store.operations import Moment, Operation
-from session_store.queries import (
-    HEAD,
-    Filter,
-    Position,
-    StoreStats,
-    Window,
-    scanned,
-    selected,
-)
-from session_store.records import EntryFields, EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 from session_store.transfer.archive import Archive, Archived

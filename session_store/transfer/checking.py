@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn, TypeAlias
 
-from session_store.backends.json_session import exactly, from_json, name_of, shared_from_json, typed
+from session_store.backends.json_file.session import (
+    exactly,
+    from_json,
+    name_of,
+    shared_from_json,
+    typed,
+)
+from session_store.core.queries import scan_order
 from session_store.errors import CorruptStoreError, InvalidValueError
-from session_store.queries import scan_order
 from session_store.session import SessionKey
 from session_store.transfer import format as lines
 from session_store.transfer.files import ExportFile, Line

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from session_store.backends import atomic_file
+from session_store.backends.json_file import atomic_file
 from session_store.errors import ExportFormatError, SettingsError, TransferError
 from session_store.transfer.format import MAX_LINE
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from session_store import codec
-from session_store.backends.json_session import entry_text, fields, quoted
-from session_store.decisions import SharedScope
-from session_store.records import EntryRecord, SessionRecord
+from session_store.backends.json_file.session import entry_text, fields, quoted
+from session_store.core import codec
+from session_store.core.decisions import SharedScope
+from session_store.core.records import EntryRecord, SessionRecord
 
 FORMAT: Final = "session-store-export"
 VERSION: Final = 1

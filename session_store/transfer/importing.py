@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
-from session_store import codec
 from session_store.backends import Storage
+from session_store.core import codec
+from session_store.core.operations import Moment, Operation, Put, Share
+from session_store.core.records import EntryRecord, SessionRecord, Stamp
 from session_store.errors import (
     SessionExistsError,
     SettingsError,
     StaleSessionError,
     TransferError,
 )
-from session_store.operations import Moment, Operation, Put, Share
-from session_store.reader import Clock, utc_now
-from session_store.records import EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
+from session_store.service.reading import Clock, utc_now
 from session_store.session import SessionKey
 from session_store.transfer import files, sources
 from session_store.transfer.checking import Item, items
@@ -226,8 +226,8 @@ def _source(file: ExportFile, path: Path) -> Iterator[Read]:
 
 def _table(path: Path) -> SessionRepository:
     """The sessions of a ``sessions.json`` of any name, in memory."""
-    from session_store.backends import atomic_file
-    from session_store.backends.json_format import decode
+    from session_store.backends.json_file import atomic_file
+    from session_store.backends.json_file.format import decode
     from session_store.backends.memory import MemoryRepository
 
     data, _ = atomic_file.read(path) or (b"", None)

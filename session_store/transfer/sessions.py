@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
-from session_store.decisions import SharedScope
+from session_store.core.decisions import SharedScope
+from session_store.core.operations import Moment, Put, checked_put
+from session_store.core.queries import scan_order
+from session_store.core.records import EntryFields, SessionRecord, Stamp
 from session_store.errors import CorruptStoreError, InvalidValueError, TransferError
-from session_store.operations import Moment, Put, checked_put
-from session_store.queries import scan_order
-from session_store.records import EntryFields, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 

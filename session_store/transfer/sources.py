@@ -49,7 +49,7 @@ def opened(storage: Storage, **options: Any) -> Iterator[Source]:
 
 
 def _file(directory: str) -> SessionRepository:
-    from session_store.backends.json_file import JsonFileRepository
+    from session_store.backends.json_file.repository import JsonFileRepository
 
     if not Path(directory, "sessions.json").is_file():
         raise StoreUnavailableError(f"there is no {directory}/sessions.json; is the path right?")
@@ -58,7 +58,7 @@ def _file(directory: str) -> SessionRepository:
 
 @contextmanager
 def _sqlite(file: Path, **options: Any) -> Iterator[Source]:
-    from session_store.backends.sql.sqlite import open_sqlite
+    from session_store.backends.sql.sqlite.store import open_sqlite
 
     if not file.is_file():
         raise StoreUnavailableError(f"there is no {file}; is the path right?")
@@ -75,7 +75,9 @@ def _sqlite(file: Path, **options: Any) -> Iterator[Source]:
 
 def is_current(file: Path) -> bool:
     """Whether an SQLite file is a store of this release."""
-    from session_store.backends.sql import database_file, schema, sqlite_layout
+    from session_store.backends.sql import schema
+    from session_store.backends.sql.sqlite import file as database_file
+    from session_store.backends.sql.sqlite import layout as sqlite_layout
 
     with errors_of(file):
         database_file.exists(file)
@@ -89,7 +91,7 @@ def duplicate(file: Path, copy: Path, on_progress: Progress = no_progress) -> No
     It is read in one transaction, while others write to the log. Without that, each of their
     writes between two steps makes SQLite begin again.
     """
-    from session_store.backends.sql import database_file
+    from session_store.backends.sql.sqlite import file as database_file
 
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, database_file.MODE))
     with (
@@ -106,7 +108,7 @@ def duplicate(file: Path, copy: Path, on_progress: Progress = no_progress) -> No
 
 @contextmanager
 def errors_of(file: Path) -> Iterator[None]:
-    from session_store.backends.sql.sqlite_errors import translated
+    from session_store.backends.sql.sqlite.errors import translated
 
     try:
         yield

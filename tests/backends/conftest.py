@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from tests.servers.stores import PostgresStore
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import psycopg
 
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.store import open_sqlite
 
 KEPT = "SELECT sum(total), sum(running) FROM session_counts"
 COUNTED = "SELECT count(*), count(*) FILTER (WHERE status = 'running') FROM sessions"

@@ -15,10 +15,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from session_store.backends.json_file import JsonFileRepository
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.json_file.repository import JsonFileRepository
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import (
     CorruptStoreError,
     DiskFullError,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store.backends.json_file import JsonFileRepository
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 from session_store.testing.given import BEGINNING, KEY, at, change, contents, create, messages
 

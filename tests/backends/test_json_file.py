@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from session_store.backends.file_lock import FileLock
-from session_store.backends.json_file import JsonFileRepository
-from session_store.backends.json_format import revision_in
+from session_store.backends.json_file.file_lock import FileLock
+from session_store.backends.json_file.format import revision_in
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.errors import (
     ConflictError,
     CorruptStoreError,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store.backends.json_file import JsonFileRepository, accept_edited_file
+from session_store.backends.json_file.repository import JsonFileRepository, accept_edited_file
 from session_store.testing.given import change, contents, create, messages
 from tests.backends.places import quick_directory
 from tests.faults.frame import compiler

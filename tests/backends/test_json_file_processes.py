@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from session_store.backends.file_lock import FileLock
-from session_store.backends.json_file import JsonFileRepository
+from session_store.backends.json_file.file_lock import FileLock
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.errors import StoreUnavailableError
 from session_store.testing.given import change, create, ids, load, messages
 from tests.backends.processes import exit_code, forked, kill

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from session_store.backends.json_format import (
+from session_store.backends.json_file.format import (
     Contents,
     UnreadableFileError,
     decode,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from session_store.backends.group_commit import Call, GroupCommit
+from session_store.backends.json_file.group_commit import Call, GroupCommit
 from session_store.errors import (
     CorruptStoreError,
     DurabilityUnknownError,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store.backends.json_file import JsonFileRepository, accept_edited_file
+from session_store.backends.json_file.repository import JsonFileRepository, accept_edited_file
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 from session_store.testing.given import (
     OTHERS,
@@ -31,7 +31,7 @@ USELESS: dict[str, Damage] = {
     "foreign": lambda data: b'{"name": "another program"}',
     "a newer release's": lambda data: data.replace(b"session-store/1", b"session-store/2"),
 }
-WARNING = "session_store.backends.json_recovery"
+WARNING = "session_store.backends.json_file.recovery"
 
 
 class Store:

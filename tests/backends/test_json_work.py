@@ -17,14 +17,22 @@ from typing import Any
 
 import pytest
 
-from session_store.backends import group_commit, json_format, json_session
-from session_store.backends.file_lock import FileLock
-from session_store.backends.group_commit import Call, GroupCommit
-from session_store.backends.json_checksum import cut
-from session_store.backends.json_file import JsonFileRepository
+from session_store.backends.json_file import (
+    format as json_format,
+)
+from session_store.backends.json_file import (
+    group_commit,
+)
+from session_store.backends.json_file import (
+    session as json_session,
+)
+from session_store.backends.json_file.checksum import cut
+from session_store.backends.json_file.file_lock import FileLock
+from session_store.backends.json_file.group_commit import Call, GroupCommit
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.backends.memory import Stored
-from session_store.ids import new_id
-from session_store.queries import WHOLE
+from session_store.core.ids import new_id
+from session_store.core.queries import WHOLE
 from session_store.session import SessionKey
 from session_store.testing.given import KEY, at, change, contents, create, ids, load, messages
 

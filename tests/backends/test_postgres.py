@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, event
 
 from session_store import SessionService, open_repository
-from session_store.backends.sql.postgres import open_postgres
-from session_store.backends.sql.postgres_engine import open_engine
+from session_store.backends.sql.postgresql.engine import open_engine
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.errors import (
     CorruptStoreError,

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.session import SessionKey, Status
 from session_store.testing.given import at, change, create, messages
 from tests.backends.counted import Database

@@ -15,8 +15,8 @@ from typing import cast
 import psycopg
 import pytest
 
-from session_store.backends.sql import postgres
-from session_store.backends.sql.postgres import PostgresDialect, open_postgres
+from session_store.backends.sql.postgresql import store as postgres
+from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.errors import (
     CorruptStoreError,

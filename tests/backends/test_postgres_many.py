@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import psycopg
 
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
-from session_store.operations import Put
+from session_store.core.operations import Put
 from session_store.session import SessionKey
 from session_store.testing.given import KEY, at
 from session_store.testing.moving import putting

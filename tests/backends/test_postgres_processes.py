@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import postgres_sweep
 from session_store.backends.sql.names import Names as names_of
-from session_store.backends.sql.postgres import PostgresDialect, open_postgres
+from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.runner import Statements
 from session_store.errors import (

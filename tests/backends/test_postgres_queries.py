@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 
 from session_store.backends.sql import statements
-from session_store.backends.sql.postgres import PostgresDialect, open_postgres
-from session_store.backends.sql.postgres_connection import StoreConnection, connected
-from session_store.backends.sql.postgres_url import PostgresUrl
+from session_store.backends.sql.postgresql.connection import StoreConnection, connected
+from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
+from session_store.backends.sql.postgresql.url import PostgresUrl
 from session_store.backends.sql.statements import Statement
-from session_store.operations import Moment
-from session_store.queries import Position, Query, Window, checked_filter
+from session_store.core.operations import Moment
+from session_store.core.queries import Position, Query, Window, checked_filter
 from session_store.session import SessionKey, Status
 from session_store.testing.given import NOW, after, at
 from tests.servers.postgres import PostgresServer

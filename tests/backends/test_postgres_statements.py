@@ -11,10 +11,10 @@ from types import FrameType
 import psycopg
 import pytest
 
-from session_store.backends.sql.postgres_connection import StoreConnection, connected
-from session_store.backends.sql.postgres_errors import DeadlineError
-from session_store.backends.sql.postgres_statements import PREPARED, Answer
-from session_store.backends.sql.postgres_url import PostgresUrl
+from session_store.backends.sql.postgresql.connection import StoreConnection, connected
+from session_store.backends.sql.postgresql.errors import DeadlineError
+from session_store.backends.sql.postgresql.statements import PREPARED, Answer
+from session_store.backends.sql.postgresql.url import PostgresUrl
 
 ADD = b"SELECT CAST($1 AS integer) + 1"
 DIVIDE = b"SELECT 1 / CAST($1 AS integer)"

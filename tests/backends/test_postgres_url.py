@@ -10,7 +10,7 @@ from session_store import (
     SettingsError,
 )
 from session_store.backends import storage_of
-from session_store.backends.sql.postgres_url import SCHEMES, PostgresUrl
+from session_store.backends.sql.postgresql.url import SCHEMES, PostgresUrl
 
 NOWHERE = "127.0.0.1:1/db"
 

@@ -14,6 +14,7 @@ from random import Random
 import pytest
 
 from session_store.backends.sql.repository import SqlRepository
+from session_store.core.operations import Moment
 from session_store.errors import (
     CorruptStoreError,
     IllegalTransitionError,
@@ -21,7 +22,6 @@ from session_store.errors import (
     SessionNotFoundError,
     StaleSessionError,
 )
-from session_store.operations import Moment
 from session_store.session import Documents, NewCheckpoint, Restored, SessionKey, Status
 from session_store.testing.given import (
     after,

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from session_store import PersistentSessionService
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import open_sqlite
-from session_store.queries import Query
+from session_store.backends.sql.sqlite.store import open_sqlite
+from session_store.core.queries import Query
 from session_store.repository import SessionRepository
 from session_store.testing.given import OTHERS, at, change, create, load, messages
 from tests.servers.proxy import Proxy

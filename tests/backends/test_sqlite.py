@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from session_store.backends.sql.database_file import building, connected
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import open_sqlite
-from session_store.backends.sql.sqlite_layout import APPLICATION_ID
+from session_store.backends.sql.sqlite.file import building, connected
+from session_store.backends.sql.sqlite.layout import APPLICATION_ID
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SettingsError, StoreUnavailableError
 from session_store.testing.given import at, count, create
 
@@ -145,7 +145,7 @@ from session_store import Moment, SessionKey, open_repository
 with open_repository({str(path)!r}) as repository:
     at = Moment(datetime(2024, 1, 1, tzinfo=UTC))
     assert repository.load(SessionKey("app", "ada", "s1"), at).last_seq == 1
-assert "session_store.backends.sql.sqlite" in sys.modules
+assert "session_store.backends.sql.sqlite.store" in sys.modules
 assert not {{"alembic", "sqlalchemy", "session_store.backends.sql.tables"}} & {{*sys.modules}}
 """
         subprocess.run([sys.executable, "-c", program], check=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from session_store.backends.sql import sqlite
-from session_store.backends.sql.database_file import connected
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import SqliteDialect, open_sqlite
+from session_store.backends.sql.sqlite import store as sqlite
+from session_store.backends.sql.sqlite.file import connected
+from session_store.backends.sql.sqlite.store import SqliteDialect, open_sqlite
 from session_store.session import SessionKey
 from session_store.testing.given import (
     at,

@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import pytest
 
-from session_store.backends.sql import database_file
-from session_store.backends.sql.database_file import connected
 from session_store.backends.sql.pool import ConnectionPool
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import SqliteDialect, open_sqlite
+from session_store.backends.sql.sqlite import file as database_file
+from session_store.backends.sql.sqlite.file import connected
+from session_store.backends.sql.sqlite.store import SqliteDialect, open_sqlite
 from session_store.errors import (
     CorruptStoreError,
     DiskFullError,

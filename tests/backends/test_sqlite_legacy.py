@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from session_store.backends.sql.database_file import connected
-from session_store.backends.sql.sqlite import open_sqlite
-from session_store.backends.sql.sqlite_layout import LEGACY_TABLE
+from session_store.backends.legacy import converted
+from session_store.backends.sql.sqlite.file import connected
+from session_store.backends.sql.sqlite.layout import LEGACY_TABLE
+from session_store.backends.sql.sqlite.store import open_sqlite
+from session_store.core.records import to_session
 from session_store.errors import CorruptStoreError
-from session_store.legacy import converted
-from session_store.records import to_session
 from session_store.session import Session, SessionKey, Status
 from session_store.testing.given import BEGINNING, change, listed, load, messages
 from tests.backends.processes import exit_code, forked

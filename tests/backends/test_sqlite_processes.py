@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
-from session_store.backends.sql.database_file import connected
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.file import connected
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import StoreUnavailableError
 from session_store.testing.given import (
     change,

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from session_store.backends.sql import statements
-from session_store.backends.sql.database_file import connected
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import SqliteDialect, open_sqlite
+from session_store.backends.sql.sqlite.file import connected
+from session_store.backends.sql.sqlite.store import SqliteDialect, open_sqlite
 from session_store.backends.sql.statements import Statement
+from session_store.core.operations import Moment
+from session_store.core.queries import Position, Query, checked_filter
 from session_store.errors import CorruptStoreError, SchemaError, SessionStoreError
-from session_store.operations import Moment
-from session_store.queries import Position, Query, checked_filter
 from session_store.session import SessionKey, Status
 from session_store.testing.given import (
     KEY,

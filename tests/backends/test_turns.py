@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 
 from session_store.backends.memory import MemoryRepository
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.store import open_sqlite
+from session_store.core.operations import Moment
 from session_store.errors import SessionStoreError
-from session_store.operations import Moment
 from session_store.repository import SessionRepository
 from session_store.session import Changes, NewEntry, Status
 from session_store.testing.given import KEY, after, create, load

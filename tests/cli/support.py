@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from session_store import NewEntry, PersistentSessionService, SessionService
-from session_store.entrypoints.cli import main
+from session_store.cli.main import main
 
 HOSTILE = "\x1b[31mred\x1b]0;mine\x07 \u202egnp.exe\u202c \x9b2J [bold]b[/] :smile: a\tb\r\nc"
 """Escape sequences of both kinds, a bell, text that is turned round, and markup."""

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from session_store import PersistentSessionService, Status, __version__
+from session_store.cli.conditions import STATUSES
+from session_store.cli.main import main, make_parser
 from session_store.demo import story
-from session_store.entrypoints.cli import main, make_parser
-from session_store.entrypoints.conditions import STATUSES
 from tests.cli.support import run
 
 HEAVY = {"pydantic", "sqlalchemy", "alembic", "psycopg", "rich", "anyio", "dotenv", "sqlite3"}
@@ -43,7 +43,7 @@ def test_the_version_is_the_packages() -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from session_store.entrypoints.cli import main\n"
+        "from session_store.cli.main import main\n"
         "try: main(['demo', '--help'])\n"
         "except SystemExit: print(*sys.modules, file=sys.stderr)"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store.entrypoints.completion import SHELLS
+from session_store.cli.completion import SHELLS
 from tests.cli.support import lines_of
 
 ASK = """

@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from session_store.entrypoints import escaping
+from session_store.presentation import escaping
 
 ALL = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
 DANGEROUS = [

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from session_store import SessionHead
-from session_store.entrypoints.cli import main
+from session_store.cli.main import main
 from tests.cli.support import HOSTILE, SHOWN, Place, command, environment, lines_of, on_terminal
 
 

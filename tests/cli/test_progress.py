@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from session_store.entrypoints import progress as module
-from session_store.entrypoints.progress import progress
+from session_store.cli import progress as module
+from session_store.cli.progress import progress
 from tests.cli.support import environment, read_all
 
 PROGRAM = """

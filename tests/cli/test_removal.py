@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from session_store.entrypoints.cli import main
+from session_store.cli.main import main
 from tests.cli.support import Place, lines_of, on_terminal, run
 
 

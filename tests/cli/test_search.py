@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from session_store.entrypoints import search
-from session_store.entrypoints.cli import main
-from session_store.entrypoints.search import Match, excerpt
+from session_store.cli import search
+from session_store.cli.main import main
+from session_store.cli.search import Match, excerpt
 from tests.cli.support import HOSTILE, SHOWN, Place, lines_of, on_terminal
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from session_store import Session
-from session_store.entrypoints.cli import main
-from session_store.entrypoints.conversation import speech
+from session_store.cli.main import main
+from session_store.presentation.conversation import speech
 from tests.cli.support import HOSTILE, SHOWN, Place, lines_of, on_terminal
 
 DATES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?")

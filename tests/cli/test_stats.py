@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from session_store import SessionKey, SessionService
-from session_store.entrypoints import figures as module
-from session_store.entrypoints.cli import main
-from session_store.entrypoints.figures import Figures, earliest, figures
-from session_store.operations import Moment, checked_create
-from session_store.queries import Filter, OrderBy, Position, Window
-from session_store.records import EntryRecord, SessionRecord
+from session_store.cli.main import main
+from session_store.core.operations import Moment, checked_create
+from session_store.core.queries import Filter, OrderBy, Position, Window
+from session_store.core.records import EntryRecord, SessionRecord
+from session_store.presentation import figures as module
+from session_store.presentation.figures import Figures, earliest, figures
 from session_store.session import Session, Status
 from tests.cli.support import Place, lines_of, on_terminal
 from tests.service.support import NOON, FakeClock, Wrapped

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from session_store.backends.sql import schema
-from session_store.entrypoints.cli import main
+from session_store.cli.main import main
 from tests.cli.support import Place, files_in, lines_of
 
 READING = (["stats"], ["list"], ["show", "talk"], ["search", "--text", "team"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from session_store.entrypoints.table import GAP, Column, fitted
+from session_store.cli.table import GAP, Column, fitted
 
 COLUMNS = (Column("ID", whole=True), Column("USER"), Column("N", whole=True), Column("TITLE"))
 

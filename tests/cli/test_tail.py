@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from session_store import NewEntry
-from session_store.entrypoints.cli import main
+from session_store.cli.main import main
 from tests.cli.support import Place, command, environment
 
 pytestmark = pytest.mark.timeout(60)

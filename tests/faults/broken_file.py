@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from session_store.backends import atomic_file, json_format, json_recovery
-from session_store.backends.file_lock import FileLock, translated
-from session_store.backends.json_file import JsonFileRepository
-from session_store.backends.json_recovery import EMPTY, Snapshot
+from session_store.backends.json_file import (
+    atomic_file,
+)
+from session_store.backends.json_file import (
+    format as json_format,
+)
+from session_store.backends.json_file import (
+    recovery as json_recovery,
+)
+from session_store.backends.json_file.file_lock import FileLock, translated
+from session_store.backends.json_file.recovery import EMPTY, Snapshot
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.errors import StoreUnavailableError
 
 

@@ -12,12 +12,20 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from session_store.backends.sql import database_file, sqlite_layout, sqlite_upgrade
-from session_store.backends.sql.database_file import connected
 from session_store.backends.sql.runner import Runner
-from session_store.backends.sql.sqlite import SqliteDialect
+from session_store.backends.sql.sqlite import (
+    file as database_file,
+)
+from session_store.backends.sql.sqlite import (
+    layout as sqlite_layout,
+)
+from session_store.backends.sql.sqlite import (
+    upgrade as sqlite_upgrade,
+)
+from session_store.backends.sql.sqlite.file import connected
+from session_store.backends.sql.sqlite.store import SqliteDialect
+from session_store.core.operations import Apply, checked_apply
 from session_store.errors import SessionStoreError
-from session_store.operations import Apply, checked_apply
 
 
 @contextmanager

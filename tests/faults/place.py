@@ -91,19 +91,19 @@ def _memory(_: Place, options: dict[str, Any]) -> SessionRepository:
 
 
 def _file(place: Place, options: dict[str, Any]) -> SessionRepository:
-    from session_store.backends.json_file import JsonFileRepository
+    from session_store.backends.json_file.repository import JsonFileRepository
 
     return JsonFileRepository(place.directory, **options)
 
 
 def _sqlite(place: Place, options: dict[str, Any]) -> SessionRepository:
-    from session_store.backends.sql.sqlite import open_sqlite
+    from session_store.backends.sql.sqlite.store import open_sqlite
 
     return open_sqlite(place.database, **options)
 
 
 def _postgresql(place: Place, options: dict[str, Any]) -> SessionRepository:
-    from session_store.backends.sql.postgres import open_postgres
+    from session_store.backends.sql.postgresql.store import open_postgres
 
     return open_postgres(place.url, **options)
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from session_store.backends.sql.postgres import open_postgres
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.postgresql.store import open_postgres
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SessionNotFoundError
 from session_store.repository import SessionRepository
 from session_store.session import Entry

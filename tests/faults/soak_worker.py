@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final, TypeVar
 
+from session_store.core.operations import Moment
+from session_store.core.queries import Query, Window
 from session_store.errors import SessionExistsError, SessionStoreError, StoreUnavailableError
-from session_store.operations import Moment
-from session_store.queries import Query, Window
 from session_store.repository import SessionRepository
 from session_store.session import Changes, NewEntry, Session, SessionKey, Status
 

@@ -23,15 +23,9 @@ from hypothesis.stateful import (
 )
 
 from session_store.backends.memory import MemoryRepository
+from session_store.core.operations import Delete, Moment, Operation, checked_apply, checked_create
+from session_store.core.queries import Query, Window, checked_filter
 from session_store.errors import SessionStoreError
-from session_store.operations import (
-    Delete,
-    Moment,
-    Operation,
-    checked_apply,
-    checked_create,
-)
-from session_store.queries import Query, Window, checked_filter
 from session_store.repository import SessionRepository
 from session_store.session import Changes, Session, SessionKey, Status
 from session_store.testing.given import BEGINNING, NOW, exact, listed, new_session

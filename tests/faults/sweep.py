@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from session_store.backends.json_file import JsonFileRepository
-from session_store.backends.sql.database_file import connected
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.json_file.repository import JsonFileRepository
+from session_store.backends.sql.sqlite.file import connected
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SessionStoreError
 from session_store.repository import SessionRepository
 from session_store.testing.given import KEY, change, contents, create, messages

@@ -14,18 +14,18 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from session_store.backends import open_repository, storage_of
-from session_store.backends.json_format import Contents, decode, decode_edited, encode
+from session_store.backends.json_file.format import Contents, decode, decode_edited, encode
 from session_store.backends.memory import MemoryRepository
-from session_store.backends.sql.postgres_connection import _parameters
-from session_store.backends.sql.postgres_url import PostgresUrl
-from session_store.entrypoints.cli import main
+from session_store.backends.sql.postgresql.connection import _parameters
+from session_store.backends.sql.postgresql.url import PostgresUrl
+from session_store.cli.main import main
+from session_store.core.queries import from_cursor, to_cursor
 from session_store.errors import (
     CorruptStoreError,
     InvalidValueError,
     SettingsError,
     TransferError,
 )
-from session_store.queries import from_cursor, to_cursor
 from session_store.settings import Settings
 from session_store.transfer import export_sessions, import_sessions
 from tests.backends.json_files import resealed

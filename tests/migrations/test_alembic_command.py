@@ -14,8 +14,8 @@ from alembic.config import Config
 
 from session_store.backends.sql import schema
 from session_store.backends.sql.names import Names
-from session_store.backends.sql.sqlite import open_sqlite
-from session_store.backends.sql.sqlite_layout import APPLICATION_ID
+from session_store.backends.sql.sqlite.layout import APPLICATION_ID
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SettingsError
 from session_store.testing.given import create
 from tests.migrations.support import ROOT, revision_in

@@ -16,9 +16,10 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import create_engine, event
 
-from session_store.backends.sql import postgres_upgrade, schema
-from session_store.backends.sql.postgres import open_postgres
-from session_store.backends.sql.postgres_url import PostgresUrl
+from session_store.backends.sql import schema
+from session_store.backends.sql.postgresql import upgrade as postgres_upgrade
+from session_store.backends.sql.postgresql.store import open_postgres
+from session_store.backends.sql.postgresql.url import PostgresUrl
 from session_store.errors import SchemaError, StoreUnavailableError
 from session_store.testing.given import change, create, load, messages
 from tests.backends.processes import exit_code, forked

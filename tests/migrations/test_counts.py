@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, exc
 
 from session_store.backends.sql import schema
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.errors import StoreUnavailableError
 from session_store.session import SessionKey, Status

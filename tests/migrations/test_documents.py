@@ -16,9 +16,9 @@ from alembic.script import ScriptDirectory
 from docs import generate
 from session_store.backends.sql import schema
 from session_store.backends.sql.names import Names
-from session_store.backends.sql.postgres import open_postgres
-from session_store.backends.sql.postgres_layout import check_current
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.postgresql.layout import check_current
+from session_store.backends.sql.postgresql.store import open_postgres
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.testing.given import create
 from tests.migrations.support import ROOT, catalog, config, upgrade
 from tests.migrations.test_sqlite_revisions import definitions

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from session_store.backends.sql import schema
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SessionStoreError
 from tests.migrations.support import before_statement, killed_at, revision_in, upgrade
 from tests.migrations.test_sqlite_revisions import definitions, revision_of

@@ -11,7 +11,7 @@ from alembic import command
 
 from session_store.backends.sql import schema
 from session_store.backends.sql.names import Names
-from session_store.backends.sql.postgres_layout import check_current
+from session_store.backends.sql.postgresql.layout import check_current
 from session_store.errors import SchemaError
 from tests.migrations.support import catalog, config, downgrade, upgrade, with_revision
 

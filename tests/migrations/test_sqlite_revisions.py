@@ -19,10 +19,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.orm import Session as OrmSession
 
-from session_store.backends.sql import schema, sqlite_upgrade
+from session_store.backends.sql import schema
 from session_store.backends.sql.named_tables import named_tables
 from session_store.backends.sql.names import Names
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite import upgrade as sqlite_upgrade
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.backends.sql.tables import Base, EntryRow, SessionRow
 from session_store.backends.sql.tables_ddl import VIEW
 from session_store.testing.given import NOW, count, create, load

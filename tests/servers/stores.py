@@ -13,7 +13,7 @@ import psycopg
 from alembic import command
 
 from session_store.backends.sql import schema as migrations
-from session_store.backends.sql.postgres import open_postgres
+from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.repository import SessionRepository
 from session_store.testing import Reopen

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from session_store import InMemorySessionService, PersistentSessionService, SessionService
 from session_store.backends.memory import MemoryRepository
-from session_store.decisions import SharedScope
-from session_store.operations import Moment, Operation, checked_create
-from session_store.queries import Filter, Position, StoreStats, Window
-from session_store.records import EntryFields, SessionRecord, Stamp
+from session_store.core.decisions import SharedScope
+from session_store.core.operations import Moment, Operation, checked_create
+from session_store.core.queries import Filter, Position, StoreStats, Window
+from session_store.core.records import EntryFields, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, Session, SessionKey, Status
 

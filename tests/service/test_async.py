@@ -22,8 +22,8 @@ from session_store import (
     SessionService,
     StoreUnavailableError,
 )
-from session_store.aio import DEFAULT_THREADS
-from session_store.operations import Operation
+from session_store.core.operations import Operation
+from session_store.service.aio import DEFAULT_THREADS
 from session_store.session import Applied
 from tests.service.support import (
     CALLS,

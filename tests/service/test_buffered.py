@@ -22,8 +22,8 @@ from session_store import (
     Status,
     StoreUnavailableError,
 )
-from session_store.decisions import SharedScope
-from session_store.operations import Operation
+from session_store.core.decisions import SharedScope
+from session_store.core.operations import Operation
 from session_store.session import Applied
 from tests.service.support import (
     WRITES,

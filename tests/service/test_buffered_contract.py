@@ -8,7 +8,7 @@ import pytest
 
 from session_store.backends.buffered import BufferedRepository
 from session_store.backends.memory import MemoryRepository
-from session_store.operations import Moment
+from session_store.core.operations import Moment
 from session_store.repository import SessionRepository
 from session_store.testing import Reopen, RepositoryContract
 

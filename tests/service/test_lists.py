@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from session_store import InvalidValueError, SessionHead, SessionService, Status
-from session_store.operations import Moment
-from session_store.queries import Filter, Position
-from session_store.records import SessionRecord
+from session_store.core.operations import Moment
+from session_store.core.queries import Filter, Position
+from session_store.core.records import SessionRecord
 from tests.service.support import NOON, FakeClock, Store, Wrapped, create_many, ids
 
 

@@ -20,11 +20,11 @@ from session_store import (
     StaleSessionError,
     StoreUnavailableError,
 )
-from session_store import metrics as metering
 from session_store.backends.memory import MemoryRepository
-from session_store.backends.sql.sqlite import open_sqlite
-from session_store.metrics import Instruments, MeteredRepository
-from session_store.operations import Moment
+from session_store.backends.sql.sqlite.store import open_sqlite
+from session_store.core.operations import Moment
+from session_store.service import metrics as metering
+from session_store.service.metrics import Instruments, MeteredRepository
 from session_store.testing import RepositoryContract
 from tests.service.support import FakeClock, Wrapped, ready_session
 from tests.service.test_lifecycle import run
@@ -125,7 +125,7 @@ def test_cleanup_runs_removals_and_failures_are_counted(
     with failing, pytest.raises(StoreUnavailableError):
         failing.cleanup_expired_sessions()
     found = {
-        name: watcher.points(f"session_store.cleanup.{name}")[0][1]
+        name: watcher.points(f"session_store.service.cleanup.{name}")[0][1]
         for name in ("runs", "removed", "failures")
     }
     assert found == {"runs": 2, "removed": 5, "failures": 1}
@@ -134,7 +134,7 @@ def test_cleanup_runs_removals_and_failures_are_counted(
 def test_a_run_of_several_batches_is_one_run(
     watcher: Watcher, clock: FakeClock, counted: SessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("session_store.service.SWEEP_BATCH", 2)
+    monkeypatch.setattr("session_store.service.service.SWEEP_BATCH", 2)
     for number in range(5):
         counted.create_session(user_id="ada", session_id=f"s{number}")
     clock.advance(hours=1000)

@@ -12,7 +12,7 @@ import pytest
 from session_store import SettingsError, open_repository
 from session_store.backends import FORMS, storage_of
 from session_store.backends.memory import MemoryRepository
-from session_store.operations import Moment
+from session_store.core.operations import Moment
 from tests.service.support import NOON, _running
 
 AT = Moment(NOON)

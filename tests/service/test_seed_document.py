@@ -22,7 +22,7 @@ from session_store import (
     StoreUnavailableError,
     create_session_service,
 )
-from session_store.cleanup import Cleaner
+from session_store.service.cleanup import Cleaner
 from tests.service.support import WRITES, Store, create_many, payloads, ready_session
 from tests.service.test_cleanup import cleaners, until
 

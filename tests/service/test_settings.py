@@ -19,7 +19,7 @@ from session_store import (
     create_session_service,
 )
 from session_store.backends.buffered import BufferedRepository
-from session_store.cleanup import Cleaner
+from session_store.service.cleanup import Cleaner
 from session_store.settings import PREFIX
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"

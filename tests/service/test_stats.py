@@ -12,8 +12,8 @@ import pytest
 
 from session_store import SessionService
 from session_store.backends.memory import MemoryRepository
-from session_store.operations import Moment
-from session_store.queries import StoreStats
+from session_store.core.operations import Moment
+from session_store.core.queries import StoreStats
 from tests.service.support import Store, Wrapped
 
 OURS = {"expired_sessions", "expiration_policy", "unsaved_changes"}
@@ -144,5 +144,5 @@ def test_they_read_no_session(durable: Store, monkeypatch: pytest.MonkeyPatch) -
     def refused(*_: Any) -> Any:
         raise AssertionError("a document was read")
 
-    monkeypatch.setattr("session_store.codec.decode", refused)
+    monkeypatch.setattr("session_store.core.codec.decode", refused)
     assert service.get_storage_stats()["total_sessions"] == 1

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from session_store.core.operations import Apply, checked_apply
+from session_store.core.records import EntryRecord, SessionRecord
 from session_store.errors import StoreUnavailableError
-from session_store.operations import Apply, checked_apply
-from session_store.records import EntryRecord, SessionRecord
 from session_store.repository import SessionRepository
 from session_store.session import Changes, NewCheckpoint, SessionKey, Status
 from session_store.testing.given import KEY, OTHERS, after, at, change, create, exact, messages

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from session_store.backends.memory import MemoryRepository
-from session_store.cleanup import ArchivePolicy
+from session_store.core.operations import Moment
 from session_store.errors import (
     SessionExistsError,
     SessionNotFoundError,
@@ -23,10 +23,10 @@ from session_store.errors import (
     StoreUnavailableError,
     TransferError,
 )
-from session_store.factory import create_session_service
-from session_store.operations import Moment
 from session_store.repository import SessionRepository
 from session_store.service import PersistentSessionService
+from session_store.service.cleanup import ArchivePolicy
+from session_store.service.factory import create_session_service
 from session_store.session import Status
 from session_store.settings import Settings
 from session_store.testing.given import KEY, OTHERS, after, at, change, create, load, messages

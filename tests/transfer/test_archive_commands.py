@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from session_store import PersistentSessionService
-from session_store.entrypoints.cli import main
+from session_store.cli.main import main
 from session_store.errors import StoreUnavailableError
 from session_store.testing.given import BEGINNING
 from session_store.transfer.archive import Archive

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from session_store.backends.memory import MemoryRepository
+from session_store.core.operations import Put
+from session_store.core.records import Stamp
 from session_store.errors import StoreUnavailableError, TransferError
-from session_store.operations import Put
-from session_store.records import Stamp
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
 from session_store.testing.given import KEY, OTHERS, after, at, change, create, load, messages

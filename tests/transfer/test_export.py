@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from session_store.backends.memory import MemoryRepository
+from session_store.core.records import Stamp
 from session_store.errors import SettingsError, StoreUnavailableError, TransferError
-from session_store.records import Stamp
 from session_store.repository import SessionRepository
 from session_store.testing.given import change, create, message
 from session_store.transfer import files
@@ -145,7 +145,7 @@ def test_a_dash_is_the_standard_output(
 
 def test_what_people_have_laid_out_anew_is_exported_in_our_layout(tmp_path: Path) -> None:
     """A stored text may have line ends, which would be the end of a line."""
-    from session_store.operations import Put
+    from session_store.core.operations import Put
 
     with MemoryRepository() as repository:
         create(repository, history=["a"], metadata={"n": 1})
@@ -161,7 +161,7 @@ def test_what_people_have_laid_out_anew_is_exported_in_our_layout(tmp_path: Path
 
 
 def test_what_is_no_json_in_the_store_is_told_and_not_left_out(tmp_path: Path) -> None:
-    from session_store.operations import Put
+    from session_store.core.operations import Put
 
     with MemoryRepository() as repository:
         create(repository, history=["a", "b"])
@@ -232,7 +232,7 @@ with open_sqlite({str(tmp_path / "a.db")!r}, synchronous="NORMAL") as repository
     export_sessions(repository, {str(tmp_path / "a.jsonl")!r})
     print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-    from session_store.backends.sql.sqlite import open_sqlite
+    from session_store.backends.sql.sqlite.store import open_sqlite
 
     with open_sqlite(tmp_path / "a.db", synchronous="NORMAL") as repository:
         many(repository, 4000, 40)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from session_store.backends import open_repository
-from session_store.entrypoints.cli import main
+from session_store.cli.main import main
 from session_store.testing.given import KEY, create
 from session_store.transfer import sources
 from tests.backends.test_sqlite_legacy import STORED, TABLE, insert
@@ -169,7 +169,7 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
 def test_help_imports_nothing_of_it() -> None:
     code = (
         "import sys\n"
-        "from session_store.entrypoints.cli import main\n"
+        "from session_store.cli.main import main\n"
         "try: main(['copy', '--help'])\n"
         "except SystemExit: print(*sys.modules, file=sys.stderr)"
     )

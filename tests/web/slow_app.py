@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 
 from session_store import SessionService, create_session_service
+from session_store.core.operations import Operation
 from session_store.fastapi import session_router
-from session_store.operations import Operation
 from session_store.repository import SessionRepository
 from session_store.session import Applied
 

@@ -13,10 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from session_store import PersistentSessionService, SessionService, errors
+from session_store.core.operations import Moment
 from session_store.errors import SessionStoreError, StoreUnavailableError
 from session_store.fastapi.health import HealthCheck
 from session_store.fastapi.problems import KINDS
-from session_store.operations import Moment
 from tests.backends.test_json_file import full_disk
 from tests.service.support import Wrapped
 from tests.web.support import running

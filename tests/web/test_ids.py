@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from session_store import InvalidValueError, SessionService, codec
+from session_store import InvalidValueError, SessionService
+from session_store.core import codec
 from session_store.fastapi.paths import RESERVED
 from tests.web.support import Direct, application, problem
 from tests.web.test_routes import CALLS

@@ -17,11 +17,11 @@ from fastapi.responses import PlainTextResponse
 from fastapi.testclient import TestClient
 
 from session_store import SessionService, errors
-from session_store.codec import MAX_DOCUMENT_BYTES
+from session_store.core.codec import MAX_DOCUMENT_BYTES
+from session_store.core.operations import Operation
 from session_store.errors import SessionStoreError
 from session_store.fastapi import session_router
 from session_store.fastapi.problems import CLEANUP_FAILING, KINDS, NO_ANSWER, PRECONDITION_FAILED
-from session_store.operations import Operation
 from session_store.session import Applied, SessionKey, Status
 from tests.service.support import Wrapped
 from tests.web.support import PROBLEM, application, problem, running

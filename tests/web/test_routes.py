@@ -13,8 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from session_store import PersistentSessionService, SessionService
+from session_store.core.queries import Page
 from session_store.fastapi import models
-from session_store.queries import Page
 from session_store.session import Applied, Entry, Session, SessionHead
 from tests.service.support import FakeClock, ready_session
 from tests.web.support import application, operations, problem, running

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from session_store.backends.sql.pool import Pool
+from session_store.core.queries import Scalar
 from session_store.errors import SessionStoreError
-from session_store.queries import Scalar
 
 
 class Dialect(ABC):

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from session_store.backends.sql import statements as sql
 from session_store.backends.sql.runner import Statements
-from session_store.operations import Operation, Put
-from session_store.queries import HEAD, WHOLE, Window
-from session_store.records import EntryRecord, SessionRecord
+from session_store.core.operations import Operation, Put
+from session_store.core.queries import HEAD, WHOLE, Window
+from session_store.core.records import EntryRecord, SessionRecord
 from session_store.session import SessionKey
 
 SESSION: Final = ", ".join(SessionRecord._fields)

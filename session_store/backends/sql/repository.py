@@ -16,12 +16,12 @@ from session_store.backends.sql import statements as sql
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.pool import Pool
 from session_store.backends.sql.runner import Rows, Runner, Statements, Work
-from session_store.decisions import Decision, SharedScope, decide, shared_scopes, turned
+from session_store.core.decisions import Decision, SharedScope, decide, shared_scopes, turned
+from session_store.core.ids import new_id
+from session_store.core.operations import Apply, Create, Delete, Moment, Operation, Put
+from session_store.core.queries import Filter, Position, StoreStats, Window
+from session_store.core.records import TIMES, EntryFields, EntryRecord, SessionRecord, Stamp
 from session_store.errors import CorruptStoreError, SessionStoreError, StoreUnavailableError
-from session_store.ids import new_id
-from session_store.operations import Apply, Create, Delete, Moment, Operation, Put
-from session_store.queries import Filter, Position, StoreStats, Window
-from session_store.records import TIMES, EntryFields, EntryRecord, SessionRecord, Stamp
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from session_store.backends.sql.dialect import Dialect
-from session_store.operations import Apply, Moment
-from session_store.queries import Filter, Position, Window
+from session_store.core.operations import Apply, Moment
+from session_store.core.queries import Filter, Position, Window
 from session_store.session import SessionKey
 
 _HEAD: Final = (

@@ -29,8 +29,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from session_store import codec
 from session_store.backends.sql import tables_ddl
+from session_store.core import codec
 from session_store.session import Status
 
 NAMING = {

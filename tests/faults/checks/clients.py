@@ -15,12 +15,12 @@ from unittest.mock import patch
 
 from session_store import repository
 from session_store.backends import memory
-from session_store.backends.json_file import JsonFileRepository
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.backends.memory import MemoryRepository
 from session_store.backends.sql.repository import SqlRepository
+from session_store.core.operations import Delete, Moment, checked_apply
+from session_store.core.queries import Filter
 from session_store.errors import SessionNotFoundError
-from session_store.operations import Delete, Moment, checked_apply
-from session_store.queries import Filter
 from session_store.repository import SessionRepository
 from session_store.session import Changes, SessionKey
 from session_store.testing.given import BEGINNING, at, change, create, ids, load, message

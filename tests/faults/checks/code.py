@@ -29,7 +29,7 @@ def planted(line: str) -> Iterator[None]:
     with TemporaryDirectory() as directory:
         for folder in FOLDERS:
             shutil.copytree(TREE / folder, Path(directory, folder))
-        with Path(directory, "session_store/codec.py").open("a") as file:
+        with Path(directory, "session_store/core/codec.py").open("a") as file:
             file.write(f"\n{line}\n")
         with patch(f"{__name__}.TREE", Path(directory)):
             yield

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from session_store.backends.json_file import JsonFileRepository
-from session_store.backends.sql.sqlite import SqliteDialect
+from session_store.backends.json_file.repository import JsonFileRepository
+from session_store.backends.sql.sqlite.store import SqliteDialect
 from session_store.repository import SessionRepository
 from session_store.session import REMOVED, NewCheckpoint, SessionKey
 from session_store.testing.given import (

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
-from session_store.backends.json_file import JsonFileRepository
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.errors import CorruptStoreError
 from session_store.testing.given import OTHERS, change, contents, create, messages
 from tests.faults.broken_file import (
@@ -23,7 +23,7 @@ from tests.faults.place import Place
 
 Damage = Callable[[bytes], bytes]
 Mutation = Callable[[bytearray, random.Random], None]
-_LOG: Final = logging.getLogger("session_store.backends.json_recovery")
+_LOG: Final = logging.getLogger("session_store.backends.json_file.recovery")
 
 
 class Saves:

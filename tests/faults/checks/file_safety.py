@@ -10,7 +10,7 @@ from itertools import count, product
 from pathlib import Path
 from unittest.mock import patch
 
-from session_store.backends.json_file import JsonFileRepository
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.errors import SessionStoreError
 from session_store.testing.given import OTHERS, change, create, messages
 from tests.faults.broken_file import links_are_followed, modes_by_the_umask

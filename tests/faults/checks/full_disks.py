@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from session_store.backends.json_file import JsonFileRepository
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.json_file.repository import JsonFileRepository
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SessionStoreError, StoreUnavailableError
 from session_store.repository import SessionRepository
 from session_store.testing.given import change, create, ids, load, message, messages

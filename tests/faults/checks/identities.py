@@ -13,11 +13,12 @@ from itertools import islice, product
 from typing import Any, Final
 from unittest.mock import patch
 
-from session_store import SessionService, codec
+from session_store import SessionService
 from session_store.backends.sql.runner import Rows, Statements
+from session_store.core import codec
+from session_store.core.queries import Filter
+from session_store.core.records import SessionRecord
 from session_store.errors import SessionStoreError
-from session_store.queries import Filter
-from session_store.records import SessionRecord
 from session_store.repository import SessionRepository
 from session_store.session import NewCheckpoint, NewEntry, SessionKey
 from session_store.testing.given import at, change, contents, count, create, creation, listed, load

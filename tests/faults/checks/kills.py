@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from session_store.backends.json_file import JsonFileRepository
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.json_file.repository import JsonFileRepository
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.repository import SessionRepository
 from tests.faults.broken_file import no_directory_sync, no_file_sync, no_sweep, written_in_place
 from tests.faults.broken_sqlite import synchronous_normal

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from session_store import codec, operations
-from session_store.operations import MAX_ENTRIES_PER_CALL
-from session_store.queries import MAX_PAGE, Query, Window
+from session_store.core import codec, operations
+from session_store.core.operations import MAX_ENTRIES_PER_CALL
+from session_store.core.queries import MAX_PAGE, Query, Window
 from session_store.repository import SessionRepository
 from session_store.session import NewCheckpoint, NewEntry, SessionKey
 from session_store.testing.given import (

@@ -12,9 +12,9 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
-from session_store.backends.json_file import JsonFileRepository
+from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.backends.sql.repository import SqlRepository
-from session_store.queries import Filter
+from session_store.core.queries import Filter
 from session_store.repository import SessionRepository
 from tests.faults.frame import Outcomes, check
 from tests.faults.place import Place

@@ -12,8 +12,8 @@ from unittest.mock import patch
 
 from session_store import PersistentSessionService, Settings, open_repository
 from session_store.backends import storage_of
-from session_store.backends.sql import postgres_url
-from session_store.backends.sql.postgres_url import PostgresUrl
+from session_store.backends.sql.postgresql import url as postgres_url
+from session_store.backends.sql.postgresql.url import PostgresUrl
 from session_store.errors import SessionStoreError
 from tests.faults.frame import Outcomes, check
 from tests.faults.place import Place

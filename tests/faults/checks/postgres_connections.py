@@ -16,10 +16,10 @@ from unittest.mock import patch
 
 import psycopg
 
-from session_store.backends.sql import postgres_connection
-from session_store.backends.sql.postgres import PostgresDialect, open_postgres
-from session_store.backends.sql.postgres_connection import StoreConnection
-from session_store.backends.sql.postgres_statements import Answer, PostgresStatements
+from session_store.backends.sql.postgresql import connection as postgres_connection
+from session_store.backends.sql.postgresql.connection import StoreConnection
+from session_store.backends.sql.postgresql.statements import Answer, PostgresStatements
+from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
 from session_store.errors import SessionStoreError, StoreUnavailableError
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey

@@ -11,7 +11,8 @@ from unittest.mock import patch
 
 import psycopg
 
-from session_store.backends.sql import postgres_upgrade, schema
+from session_store.backends.sql import schema
+from session_store.backends.sql.postgresql import upgrade as postgres_upgrade
 from tests.backends.processes import exit_code, forked
 from tests.faults.frame import Outcomes, check
 from tests.faults.place import Place

@@ -8,7 +8,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from session_store.backends.file_lock import FileLock
+from session_store.backends.json_file.file_lock import FileLock
 from session_store.errors import SessionStoreError, StaleSessionError, StoreUnavailableError
 from session_store.repository import SessionRepository
 from session_store.testing.given import at, change, create, ids, load, messages

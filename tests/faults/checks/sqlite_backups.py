@@ -10,9 +10,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from session_store.backends import storage_of
-from session_store.backends.sql.sqlite import open_sqlite
-from session_store.care import backup_store
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SessionStoreError
+from session_store.maintenance import backup_store
 from session_store.testing.given import ids, load, seqs
 from session_store.transfer import sources
 from tests.faults.frame import Outcomes, check

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from session_store.backends.sql.sqlite import open_sqlite
-from session_store.backends.sql.sqlite_layout import APPLICATION_ID
+from session_store.backends.sql.sqlite.layout import APPLICATION_ID
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import CorruptStoreError
 from session_store.testing.given import contents, create
 from tests.faults.broken_sqlite import any_database_is_ours, sizes_are_not_looked_at

@@ -7,8 +7,8 @@ from itertools import product
 from typing import Any, get_args
 from unittest.mock import patch
 
-from session_store.backends.sql.database_file import connected
-from session_store.backends.sql.sqlite import SqliteDialect, Synchronous, open_sqlite
+from session_store.backends.sql.sqlite.file import connected
+from session_store.backends.sql.sqlite.store import SqliteDialect, Synchronous, open_sqlite
 from session_store.errors import StoreUnavailableError
 from session_store.testing.given import BEGINNING, change, create, messages
 from tests.faults.broken_sqlite import (

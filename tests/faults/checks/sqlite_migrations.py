@@ -14,7 +14,7 @@ import alembic.command  # noqa: F401
 
 import session_store.backends.sql.tables  # noqa: F401
 from session_store.backends.sql import schema
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SessionExistsError
 from session_store.testing.given import change, contents, create, ids, load, messages
 from tests.backends.processes import exit_code, forked

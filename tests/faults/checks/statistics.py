@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from session_store import PersistentSessionService, SessionService, codec
+from session_store import PersistentSessionService, SessionService
 from session_store.backends.sql.runner import Rows
+from session_store.core import codec
 from session_store.session import SessionKey
 from session_store.testing.given import creation, listed, load
 from tests.backends.counted import Database, File

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from pydantic_core import to_json
 
-from session_store import codec
+from session_store.core import codec
 from session_store.errors import InvalidValueError
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey

@@ -20,9 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
-from session_store.backends.json_file import JsonFileRepository, accept_edited_file
+from session_store.backends.json_file.repository import JsonFileRepository, accept_edited_file
 from session_store.backends.memory import MemoryRepository
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SessionStoreError
 from session_store.repository import SessionRepository
 from session_store.testing.given import KEY, OTHERS, at, change, contents, create, messages

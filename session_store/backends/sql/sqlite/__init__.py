@@ -1,0 +1,1 @@
+"""What is peculiar to SQLite: its file, its errors, and how it is opened (``store``)."""

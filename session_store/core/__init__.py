@@ -1,0 +1,5 @@
+"""Pure rules, without I/O and without a clock: what is stored, what may be, what a write means.
+
+``codec`` joins JSON text and objects; ``records`` are what back ends keep; ``operations`` are the
+writes that reach them, ``decisions`` what each does; ``queries`` are what can be asked.
+"""

@@ -1,0 +1,58 @@
+"""Times as people write and read them at a command line; all are UTC unless they say otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO: Final = re.compile(rf"(\d{{1,6}})([{''.join(_UNITS)}])")
+_STEPS: Final = ((86_400, "day"), (3600, "hour"), (60, "min"))
+_NOW: Final = 60
+_LONG: Final = 30 * 86_400
+
+
+def time_of(text: str) -> datetime:
+    """The time of an option: ISO 8601, or an age: 90m, 12h, 7d, 2w."""
+    try:
+        if age := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        problem = "is no time: use 2026-11-25, 2026-11-25T14:00Z, or an age: 90m, 12h, 7d, 2w"
+        raise argparse.ArgumentTypeError(f"{text!r} {problem}") from None
+
+
+def iso(time: datetime) -> str:
+    """For programs: of one width, so that it sorts as text."""
+    from session_store.core import codec
+
+    return codec.encode_time(time.astimezone(UTC))
+
+
+def minute(time: datetime) -> str:
+    """For people, to the minute."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """For people: ``3 min ago``, a date when it is long ago."""
+    seconds = (now - time).total_seconds()
+    if not 0 <= seconds < _LONG:
+        return minute(time)
+    return "just now" if seconds < _NOW else f"{_roughly(seconds)} ago"
+
+
+def ahead(time: datetime, now: datetime) -> str:
+    """For people: ``in 3 days``."""
+    seconds = (time - now).total_seconds()
+    return "now" if seconds < _NOW else f"in {_roughly(seconds)}"
+
+
+def _roughly(seconds: float) -> str:
+    size, unit = next(step for step in _STEPS if seconds >= step[0])
+    number = int(seconds // size)
+    return f"{number} {unit}" if number == 1 or unit == "min" else f"{number} {unit}s"
