@@ -139,7 +139,7 @@ from session_store.core.queries import (
 from session_store.core.records import (
     EntryFields,
     SessionRecord,
-    Stamp,
+    StoredVersion,
     checked_key,
     to_head,
     to_session,
@@ -288,8 +288,8 @@ class SessionRepository(ABC):
         """Counts and size, without reading documents or payloads."""
 
     @abstractmethod
-    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
-        """What is stored, expired or not: up to ``limit`` stamps of the sessions after a key.
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[StoredVersion]:
+        """What is stored, expired or not: the versions of up to ``limit`` sessions after a key.
 
         In the order of app, session id and user, byte by byte. Fewer than ``limit`` is the end.
         """

@@ -25,7 +25,7 @@ from session_store.core.queries import (
     scanned_shared,
     selected,
 )
-from session_store.core.records import EntryFields, EntryRecord, SessionRecord, Stamp
+from session_store.core.records import EntryFields, EntryRecord, SessionRecord, StoredVersion
 from session_store.errors import DurabilityUnknownError
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey, Status
@@ -149,12 +149,12 @@ class BufferedRepository(SessionRepository):
                 size_bytes=stats.size_bytes,
             )
 
-    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[StoredVersion]:
         with self._lock:
             stored = self.inner.scan(after, limit + len(self._originals))
-            untouched = [stamp for stamp in stored if stamp.key not in self._originals]
+            untouched = [one for one in stored if one.key not in self._originals]
             buffered = self._table.scan(after, limit)
-            every = sorted([*untouched, *buffered], key=lambda stamp: scan_order(stamp.key))
+            every = sorted([*untouched, *buffered], key=lambda one: scan_order(one.key))
             return every[:limit]
 
     def scan_shared(

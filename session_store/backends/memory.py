@@ -17,7 +17,7 @@ from session_store.core.queries import (
     scanned_shared,
     selected,
 )
-from session_store.core.records import EntryRecord, SessionRecord, Stamp
+from session_store.core.records import EntryRecord, SessionRecord, StoredVersion
 from session_store.errors import StoreClosedError
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
@@ -93,7 +93,7 @@ class SessionTable:
     def stats(self, at: Moment, size_bytes: int | None = None) -> StoreStats:
         return StoreStats.of((stored.record for stored in self), at, size_bytes)
 
-    def scan(self, after: SessionKey | None, limit: int) -> list[Stamp]:
+    def scan(self, after: SessionKey | None, limit: int) -> list[StoredVersion]:
         return scanned((stored.record for stored in self), after, limit)
 
     def scan_shared(self, after: SharedScope | None, limit: int) -> list[tuple[SharedScope, str]]:
@@ -170,7 +170,7 @@ class MemoryRepository(SessionRepository):
         with self._lock:
             return self._open_table().stats(at)
 
-    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[StoredVersion]:
         with self._lock:
             return self._open_table().scan(after, limit)
 

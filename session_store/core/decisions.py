@@ -22,7 +22,7 @@ from session_store.core.operations import (
     Put,
     Share,
 )
-from session_store.core.records import EntryRecord, SessionRecord, Stamp, to_applied
+from session_store.core.records import EntryRecord, SessionRecord, StoredVersion, to_applied
 from session_store.errors import (
     ConflictError,
     IllegalTransitionError,
@@ -116,7 +116,7 @@ def _deleted(operation: Delete, current: SessionRecord | None, alive: bool) -> D
         return Decision(None, writes=False)
     if alive:
         _refuse_stale(operation, current)
-        if operation.expected not in (None, Stamp.of(current)):
+        if operation.expected not in (None, StoredVersion.of(current)):
             raise _is_another(operation.expected, current)
     return Decision(_answer(current) if alive else None)
 
@@ -125,12 +125,12 @@ def _put(operation: Put, current: SessionRecord | None) -> Decision:
     """Its answer names no entries: a history of 100,000 would be in memory once more."""
     if current and operation.replaces is None:
         raise SessionExistsError(operation.key)
-    if current and Stamp.of(current) != operation.replaces:
+    if current and StoredVersion.of(current) != operation.replaces:
         raise _is_another(operation.replaces, current)
     return Decision(_answer(operation.record), operation.record, 0, operation.entries)
 
 
-def _is_another(expected: Stamp | None, current: SessionRecord) -> StaleSessionError:
+def _is_another(expected: StoredVersion | None, current: SessionRecord) -> StaleSessionError:
     return StaleSessionError(current.key, expected.version if expected else 0, current.version)
 
 

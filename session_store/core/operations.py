@@ -15,7 +15,7 @@ from session_store.core.records import (
     EntryFields,
     EntryRecord,
     SessionRecord,
-    Stamp,
+    StoredVersion,
     checked_entry,
     checked_key,
     to_entry_record,
@@ -51,7 +51,7 @@ class Moment(NamedTuple):
     idle_cutoff: datetime | None = None
     age_cutoff: datetime | None = None
 
-    def is_expired(self, record: SessionRecord | Stamp) -> bool:
+    def is_expired(self, record: SessionRecord | StoredVersion) -> bool:
         return (
             (self.idle_cutoff is not None and record.updated_at < self.idle_cutoff)
             or (self.age_cutoff is not None and record.created_at < self.age_cutoff)
@@ -155,7 +155,7 @@ class Delete(NamedTuple):
     key: SessionKey
     at: Moment
     expected_version: int | None = None
-    expected: Stamp | None = None
+    expected: StoredVersion | None = None
 
 
 class Put(NamedTuple):
@@ -167,7 +167,7 @@ class Put(NamedTuple):
     record: SessionRecord
     entries: tuple[EntryRecord, ...]
     at: Moment
-    replaces: Stamp | None = None
+    replaces: StoredVersion | None = None
 
     @property
     def key(self) -> SessionKey:
@@ -213,7 +213,7 @@ def checked_put(
     record: SessionRecord,
     entries: Iterable[EntryFields],
     at: Moment,
-    replaces: Stamp | None = None,
+    replaces: StoredVersion | None = None,
 ) -> Put:
     """Of records from anywhere: what they say in the codec's own texts.
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from session_store.core import codec
 from session_store.core.operations import Moment
-from session_store.core.records import EntryRecord, SessionRecord, Stamp
+from session_store.core.records import EntryRecord, SessionRecord, StoredVersion
 from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.session import SessionHead, SessionKey, Status, Value
 
@@ -164,11 +164,15 @@ def scan_order(key: SessionKey) -> tuple[str, str, str]:
     return key.app_name, key.session_id, key.user_id
 
 
-def scanned(records: Iterable[SessionRecord], after: SessionKey | None, limit: int) -> list[Stamp]:
-    """The stamps of up to ``limit`` of ``records``, after a key; for those that look at all."""
+def scanned(
+    records: Iterable[SessionRecord], after: SessionKey | None, limit: int
+) -> list[StoredVersion]:
+    """The versions of up to ``limit`` of ``records``, after a key; for those that look at all."""
     start = after and scan_order(after)
     rest = (one for one in records if start is None or scan_order(one.key) > start)
-    return [Stamp.of(one) for one in heapq.nsmallest(limit, rest, lambda r: scan_order(r.key))]
+    return [
+        StoredVersion.of(one) for one in heapq.nsmallest(limit, rest, lambda r: scan_order(r.key))
+    ]
 
 
 def scanned_shared(

@@ -50,7 +50,7 @@ class SessionRecord(NamedTuple):
         return SessionKey(self.app_name, self.user_id, self.session_id)
 
 
-class Stamp(NamedTuple):
+class StoredVersion(NamedTuple):
     """Tells one state of a stored session from any other, and whether it is expired, without its
     content."""
 
@@ -62,7 +62,7 @@ class Stamp(NamedTuple):
     expires_at: datetime | None
 
     @classmethod
-    def of(cls, record: SessionRecord) -> Stamp:
+    def of(cls, record: SessionRecord) -> StoredVersion:
         return cls(
             record.key,
             record.version,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from session_store.maintenance.backup import BackupReport, backup_store
 from session_store.maintenance.findings import Finding, VerifyReport
+from session_store.maintenance.rebuild import RepairReport
 from session_store.maintenance.repair import repair_store
-from session_store.maintenance.rescue import RepairReport
 from session_store.maintenance.verify import verify_store
 
 __all__ = [

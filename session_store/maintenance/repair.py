@@ -9,7 +9,7 @@ from typing import Final
 from session_store.backends import Storage, sqlite_file
 from session_store.errors import SettingsError, StoreUnavailableError, TransferError
 from session_store.maintenance.findings import OnFinding, ignore
-from session_store.maintenance.rescue import RepairReport, Rescue
+from session_store.maintenance.rebuild import Rebuild, RepairReport
 from session_store.maintenance.rules import Rules
 from session_store.repository import SessionRepository
 from session_store.service.reading import Clock, utc_now
@@ -45,16 +45,16 @@ def repair_store(
     file = _file(source)
     if not (file.exists() or source.type == "file"):
         raise StoreUnavailableError(f"there is no {file}; is the path right?")
-    with Rescue(str(file), _rules(source), destination, on_lost) as rescue:
+    with Rebuild(str(file), _rules(source), destination, on_lost) as rebuild:
         if source.type == "sqlite":
-            from session_store.maintenance.repair_sqlite import rescue_database
+            from session_store.maintenance.repair_sqlite import rebuild_from_database
 
-            rescue_database(file, rescue, clock(), on_progress)
+            rebuild_from_database(file, rebuild, clock(), on_progress)
         else:
-            from session_store.maintenance.repair_file import rescue_file
+            from session_store.maintenance.repair_file import rebuild_from_file
 
-            rescue_file(file, rescue, clock(), on_progress)
-        return rescue.finish(os.fspath(aside))
+            rebuild_from_file(file, rebuild, clock(), on_progress)
+        return rebuild.finish(os.fspath(aside))
 
 
 def _check_new(destination: SessionRepository, aside: str | os.PathLike[str]) -> None:

@@ -16,13 +16,13 @@ from typing import Any, Final, NamedTuple
 
 from session_store.backends.json_file import atomic_file
 from session_store.backends.json_file.format import revision_in
-from session_store.backends.json_file.pieces import is_intact
 from session_store.backends.json_file.recovery import backup_of
+from session_store.backends.json_file.sections import is_intact
 from session_store.backends.json_file.session import from_json, name_of
 from session_store.core import codec
 from session_store.core.records import EntryRecord, SessionRecord
 from session_store.errors import CorruptStoreError, StoreUnavailableError
-from session_store.maintenance.rescue import Found, Rescue
+from session_store.maintenance.rebuild import Found, Rebuild
 from session_store.session import SessionKey
 from session_store.transfer.sessions import Progress, Stored
 
@@ -42,49 +42,49 @@ class Content(NamedTuple):
     shared: Sequence[Any] | None
 
 
-def rescue_file(path: Path, rescue: Rescue, now: datetime, on_progress: Progress) -> None:
+def rebuild_from_file(path: Path, rebuild: Rebuild, now: datetime, on_progress: Progress) -> None:
     """``CorruptStoreError`` when no session can be read."""
     data, older = (found and found[0] for found in map(atomic_file.read, (path, backup_of(path))))
     if data is None and older is None:
         raise StoreUnavailableError(f"there is no {path}; is the path right?")
     newest, saved = _content(data or b""), _content(older or b"")
     if data and is_intact(data):
-        _rescue_all(newest, rescue, now, on_progress)
+        _put_all(newest, rebuild, now, on_progress)
     elif older and is_intact(older):
-        rescue.lose(
+        rebuild.lose(
             f"is damaged, edited or missing; taken is the save before it, revision "
             f"{revision_in(older)}"
         )
-        _set_aside_differences(newest, saved, rescue)
-        _rescue_all(saved, rescue, now, on_progress)
+        _set_aside_differences(newest, saved, rebuild)
+        _put_all(saved, rebuild, now, on_progress)
     elif newest.sessions or saved.sessions:
-        rescue.lose(
+        rebuild.lose(
             "no checksum fits: what is taken is well-formed, but whether it is what was written "
             "nobody can know"
         )
         both = Content({**saved.sessions, **newest.sessions}, newest.shared or saved.shared)
-        _rescue_all(both, rescue, now, on_progress)
+        _put_all(both, rebuild, now, on_progress)
     else:
         raise CorruptStoreError(f"{path}: no session can be read in it; restore a backup")
 
 
-def _set_aside_differences(newest: Content, saved: Content, rescue: Rescue) -> None:
+def _set_aside_differences(newest: Content, saved: Content, rebuild: Rebuild) -> None:
     for name, found in newest.sessions.items():
         if saved.sessions.get(name) != found:
-            rescue.lose("what differs from the save before is in the side file", session=name)
-            rescue.set_aside(_found(name, *found))
+            rebuild.lose("what differs from the save before is in the side file", session=name)
+            rebuild.set_aside(_found(name, *found))
 
 
-def _rescue_all(content: Content, rescue: Rescue, now: datetime, on_progress: Progress) -> None:
+def _put_all(content: Content, rebuild: Rebuild, now: datetime, on_progress: Progress) -> None:
     for done, (name, found) in enumerate(content.sessions.items(), 1):
-        rescue.session(_found(name, *found))
+        rebuild.session(_found(name, *found))
         on_progress(done, len(content.sessions))
     if content.shared is None:
-        rescue.lose("the shared documents can't be read")
+        rebuild.lose("the shared documents can't be read")
     for one in content.shared or ():
         given = one if isinstance(one, dict) else {}
         app, user, document = (given.get(key) for key in ("app_name", "user_id", "document"))
-        rescue.share(app, user, document, now)
+        rebuild.share(app, user, document, now)
 
 
 def _found(name: str, head: dict[str, Any], entries: Sequence[Any]) -> Found:

@@ -21,9 +21,9 @@ from session_store.core import codec
 from session_store.core.records import TIMES, SessionRecord
 from session_store.errors import CorruptStoreError
 from session_store.maintenance.findings import name_of, unreadable
-from session_store.maintenance.rescue import Found, Rescue, key_of
+from session_store.maintenance.rebuild import Found, Rebuild, key_of
 from session_store.maintenance.rules import record_of
-from session_store.maintenance.salvage import Row
+from session_store.maintenance.scan import Row
 from session_store.maintenance.tables import ENTRY, RECORD, SqliteTables, as_text, stored_time
 from session_store.session import SessionKey
 from session_store.transfer.sessions import Progress, Stored
@@ -66,15 +66,17 @@ DELETE FROM entries WHERE number IN (
     WHERE ids.session IS NOT entries.session OR ids.entry_id IS NOT entries.entry_id)"""
 
 
-def rescue_database(file: Path, rescue: Rescue, now: datetime, on_progress: Progress) -> None:
+def rebuild_from_database(
+    file: Path, rebuild: Rebuild, now: datetime, on_progress: Progress
+) -> None:
     """``CorruptStoreError`` when nothing can be read of it."""
     with tempfile.TemporaryDirectory(prefix="session-store-") as directory:
         copy = _copied(file, Path(directory, "damaged.db"))
         with (
-            closing(_opened(file, copy, rescue)) as damaged,
+            closing(_opened(file, copy, rebuild)) as damaged,
             closing(sqlite3.connect(Path(directory, "rows.db"))) as scratch,
         ):
-            _Repair(SqliteTables(file, damaged), damaged, scratch, rescue, on_progress).run(now)
+            _Repair(SqliteTables(file, damaged), damaged, scratch, rebuild, on_progress).run(now)
 
 
 class _Repair:
@@ -83,11 +85,11 @@ class _Repair:
         tables: SqliteTables,
         damaged: sqlite3.Connection,
         scratch: sqlite3.Connection,
-        rescue: Rescue,
+        rebuild: Rebuild,
         on_progress: Progress,
     ) -> None:
         self._tables, self._damaged, self._scratch = tables, damaged, scratch
-        self._rescue, self._on_progress = rescue, on_progress
+        self._rebuild, self._on_progress = rebuild, on_progress
         scratch.text_factory = as_text
         scratch.executescript(
             "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;"
@@ -110,7 +112,7 @@ class _Repair:
 
     def _lost(self, name: str) -> Any:
         def lost(first: int, last: int | None) -> None:
-            self._rescue.lose(unreadable(name, first, last))
+            self._rebuild.lose(unreadable(name, first, last))
 
         return lost
 
@@ -133,7 +135,7 @@ class _Repair:
         before = self._scratch.total_changes
         self._scratch.execute(_DOUBTED)
         if doubted := self._scratch.total_changes - before:
-            self._rescue.lose(f"{doubted:,} entries contradict their index, and are not taken")
+            self._rebuild.lose(f"{doubted:,} entries contradict their index, and are not taken")
 
     def _put_sessions(self) -> None:
         ((total,),) = self._scratch.execute("SELECT count(*) FROM sessions")
@@ -142,13 +144,13 @@ class _Repair:
             found = Found(key_of(record), record, self._history(number), _stored)
             key = self._key(number)
             if key and name_of(key) != found.name:
-                self._rescue.lose(
+                self._rebuild.lose(
                     f"the index has {name_of(key)} in its place; it is in the side file",
                     session=found.name,
                 )
-                self._rescue.set_aside(found)
+                self._rebuild.set_aside(found)
             else:
-                self._rescue.session(found)
+                self._rebuild.session(found)
             self._on_progress(done, total)
 
     def _history(self, number: int) -> list[Row]:
@@ -171,13 +173,13 @@ class _Repair:
             key, entries = self._key(number), self._history(number)
             name = name_of(key) if key else f"of row {number}"
             aside = f"; {len(entries):,} entries of it are in the side file" if entries else ""
-            self._rescue.lose(f"its row can't be read{aside}", session=name)
+            self._rebuild.lose(f"its row can't be read{aside}", session=name)
             named = zip(SessionKey._fields, key or (None, None, None), strict=True)
-            self._rescue.set_aside(Found(name, {**dict(named), "row": number}, entries, _stored))
+            self._rebuild.set_aside(Found(name, {**dict(named), "row": number}, entries, _stored))
 
     def _share(self, now: datetime) -> None:
         for _, app, user, _, document in self._tables.shared(self._lost("shared_states")):
-            self._rescue.share(app, user, document, now)
+            self._rebuild.share(app, user, document, now)
 
     def _all(self, text: str) -> Iterator[Row]:
         """A page at a time, beside what is asked meanwhile."""
@@ -217,7 +219,7 @@ def _copied(file: Path, copy: Path) -> Path:
     return copy
 
 
-def _opened(file: Path, copy: Path, rescue: Rescue) -> sqlite3.Connection:
+def _opened(file: Path, copy: Path, rebuild: Rebuild) -> sqlite3.Connection:
     """As it is; or else with the first page of an empty store, in which the layout stands: every
     store of a release has the same."""
     if connection := _tried(copy):
@@ -226,7 +228,7 @@ def _opened(file: Path, copy: Path, rescue: Rescue) -> sqlite3.Connection:
     connection = _tried(copy)
     if connection is None or not _has_rows(connection):
         raise CorruptStoreError(f"{file}: nothing can be read of it; restore a backup")
-    rescue.lose("the first page can't be read; that of an empty store is taken for it")
+    rebuild.lose("the first page can't be read; that of an empty store is taken for it")
     return connection
 
 

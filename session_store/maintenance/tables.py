@@ -13,7 +13,7 @@ from session_store.core import codec
 from session_store.core.records import EntryRecord, SessionRecord
 from session_store.errors import CorruptStoreError
 from session_store.maintenance.rules import Rules
-from session_store.maintenance.salvage import Lost, Row, Scan
+from session_store.maintenance.scan import Lost, Row, Scan
 
 Statement: TypeAlias = tuple[str, Mapping[str, Any]]
 

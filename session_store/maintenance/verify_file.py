@@ -13,8 +13,8 @@ from typing import Any
 from session_store.backends import legacy
 from session_store.backends.json_file import atomic_file
 from session_store.backends.json_file.format import FORMAT, SHARED, TOP, revision_in
-from session_store.backends.json_file.pieces import is_intact
 from session_store.backends.json_file.recovery import backup_of
+from session_store.backends.json_file.sections import is_intact
 from session_store.backends.json_file.session import SESSION, exactly, name_of
 from session_store.core import codec
 from session_store.core.records import EntryRecord, SessionRecord

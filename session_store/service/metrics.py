@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from session_store.core.decisions import SharedScope
 from session_store.core.operations import Moment, Operation
 from session_store.core.queries import Filter, Position, StoreStats, Window
-from session_store.core.records import EntryFields, SessionRecord, Stamp
+from session_store.core.records import EntryFields, SessionRecord, StoredVersion
 from session_store.errors import (
     ConflictError,
     SessionExistsError,
@@ -157,7 +157,7 @@ class MeteredRepository(SessionRepository):
     def stats(self, at: Moment) -> StoreStats:
         return self._timed("stats", lambda: self.inner.stats(at))
 
-    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[StoredVersion]:
         return self._timed("scan", lambda: self.inner.scan(after, limit))
 
     def scan_shared(

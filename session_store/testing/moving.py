@@ -14,7 +14,7 @@ from session_store.core.records import (
     EntryFields,
     EntryRecord,
     SessionRecord,
-    Stamp,
+    StoredVersion,
     to_entry_record,
     to_record,
 )
@@ -51,7 +51,11 @@ ODD_KEYS = (
 
 
 def putting(
-    key: SessionKey = KEY, *, replaces: Stamp | None = None, moment: float = 0, **fields: object
+    key: SessionKey = KEY,
+    *,
+    replaces: StoredVersion | None = None,
+    moment: float = 0,
+    **fields: object,
 ) -> Put:
     session = new_session(key, **fields)
     entries = tuple(map(to_entry_record, session.entries))
@@ -68,14 +72,14 @@ def plain(record: SessionRecord, entries: Iterable[EntryFields]) -> str:
     return exact((record, [tuple(entry) for entry in entries]))
 
 
-def state(repository: SessionRepository, key: SessionKey = KEY) -> Stamp:
+def state(repository: SessionRepository, key: SessionKey = KEY) -> StoredVersion:
     """What tells the session's state from any other."""
-    return Stamp.of(repository.fetch_many([key], with_history=False)[key][0])
+    return StoredVersion.of(repository.fetch_many([key], with_history=False)[key][0])
 
 
-def scanned(repository: SessionRepository, limit: int) -> list[Stamp]:
+def scanned(repository: SessionRepository, limit: int) -> list[StoredVersion]:
     """All pages of a scan."""
-    found: list[Stamp] = []
+    found: list[StoredVersion] = []
     while True:
         page = repository.scan(found[-1].key if found else None, limit)
         found += page
@@ -96,10 +100,10 @@ class Moving:
         create(repository, KEY._replace(session_id="over"), expires_at=after(-9))
         found = scanned(repository, limit)
         every = {*keys, KEY._replace(session_id="over")}
-        assert [stamp.key for stamp in found] == sorted(every, key=scan_order)
-        by_key = {stamp.key: stamp for stamp in found}
-        assert by_key[KEY] == Stamp(KEY, 1, 2, after(0), after(0), None)
-        assert by_key[OTHERS[0]] == Stamp(OTHERS[0], 2, 3, after(0), after(1), None)
+        assert [one.key for one in found] == sorted(every, key=scan_order)
+        by_key = {one.key: one for one in found}
+        assert by_key[KEY] == StoredVersion(KEY, 1, 2, after(0), after(0), None)
+        assert by_key[OTHERS[0]] == StoredVersion(OTHERS[0], 2, 3, after(0), after(1), None)
 
     def test_a_scan_of_nothing_is_empty(self, repository: SessionRepository) -> None:
         assert list(repository.scan(None, 10)) == []
@@ -114,7 +118,7 @@ class Moving:
             create(repository, key, history=VALUES.values(), state={"v": [1.0, -0.0]})
         change(repository, checkpoint=NewCheckpoint(checkpoint_id="c"), state={"w": 1})
         create(repository, KEY._replace(session_id="over"), expires_at=after(-9), history="a")
-        keys = [stamp.key for stamp in repository.scan(None, 100)]
+        keys = [one.key for one in repository.scan(None, 100)]
         missing = KEY._replace(user_id="nobody")
         found = repository.fetch_many([missing, *keys])
         assert found.keys() == set(keys)
@@ -207,7 +211,7 @@ class Moving:
         operations: list[Operation] = [putting(key, history="abc") for key in keys]
         operations.insert(0, Share("app", "", '{"a":1}', at()))
         assert len(repository.commit(operations)) == 31
-        assert [stamp.last_seq for stamp in repository.scan(None, 100)] == [3] * 30
+        assert [one.last_seq for one in repository.scan(None, 100)] == [3] * 30
         assert repository.load_shared("app") == {"a": 1}
 
     def test_a_session_is_put_and_then_changed_in_one_commit(
@@ -216,11 +220,11 @@ class Moving:
         keys = [KEY._replace(session_id=f"{number}") for number in range(12)]
         first = [putting(key, history="a") for key in keys]
         then = [
-            putting(put.key, history="bc", version=2, replaces=Stamp.of(put.record))
+            putting(put.key, history="bc", version=2, replaces=StoredVersion.of(put.record))
             for put in first
         ]
         repository.commit([*first, *then])
-        assert {stamp.last_seq for stamp in repository.scan(None, 100)} == {2}
+        assert {one.last_seq for one in repository.scan(None, 100)} == {2}
 
     def test_a_shared_document_is_set_whole(self, repository: SessionRepository) -> None:
         create(repository)
@@ -234,7 +238,7 @@ class Moving:
             (("other", "bob"), '{"b":2}'),
         ]
         assert [*repository.scan_shared(("app", ""), 1)] == [(("app", "ada"), '{"u":1}')]
-        assert [stamp.key for stamp in repository.scan(None, 10)] == [KEY]
+        assert [one.key for one in repository.scan(None, 10)] == [KEY]
 
     def test_a_session_is_deleted_in_the_expected_state_only(
         self, repository: SessionRepository

@@ -24,7 +24,7 @@ from session_store.backends.json_file.file_lock import FileLock
 from session_store.backends.json_file.session import record_from_json, typed
 from session_store.core.operations import Delete, Moment, Operation, Put
 from session_store.core.queries import Filter, position_of, scan_order
-from session_store.core.records import SessionRecord, Stamp
+from session_store.core.records import SessionRecord, StoredVersion
 from session_store.errors import (
     CorruptStoreError,
     ExportFormatError,
@@ -47,7 +47,7 @@ from session_store.transfer.sessions import (
     Stored,
     checked,
     no_progress,
-    stamps,
+    stored_versions,
 )
 
 LEVEL: Final = 12
@@ -102,7 +102,9 @@ class Archive:
         atomic_file.create_directory(self.directory)
         return FileLock(self.directory / ".lock", PATIENCE)
 
-    def write(self, found: Iterable[Stored], now: datetime) -> tuple[list[Stamp], ExportReport]:
+    def write(
+        self, found: Iterable[Stored], now: datetime
+    ) -> tuple[list[StoredVersion], ExportReport]:
         """A new file of these sessions, durable and read back; what it holds of each."""
         path = self._new_path(now)
         atomic_file.create_directory(path.parent)
@@ -116,8 +118,8 @@ class Archive:
                 yield Stored(put.record, put.entries)
 
         report.bytes = files.write(path, written_lines(noted(), (), now, report), level=LEVEL)
-        written = [Stamp.of(head) for head in heads]
-        if [Stamp.of(one.record) for one in _stored(path)] != written:
+        written = [StoredVersion.of(head) for head in heads]
+        if [StoredVersion.of(one.record) for one in _stored(path)] != written:
             raise TransferError(f"{path} does not hold what was written to it; look at the disk")
         files.write(_index_of(path), map(_index_line, heads), level=LEVEL)
         return written, report
@@ -170,14 +172,14 @@ class Archive:
             raise TransferError(f"no session {session_id!r} is in the archive {self.directory}")
         return next(iter(by_key.values()))
 
-    def content(self, path: Path) -> dict[Stamp, Stored]:
+    def content(self, path: Path) -> dict[StoredVersion, Stored]:
         """The whole sessions of a file."""
-        return {Stamp.of(stored.record): stored for stored in _stored(path)}
+        return {StoredVersion.of(stored.record): stored for stored in _stored(path)}
 
     def load(self, archived: Archived) -> Stored:
         """The whole session."""
         try:
-            return self.content(archived.path)[Stamp.of(archived.record)]
+            return self.content(archived.path)[StoredVersion.of(archived.record)]
         except KeyError:
             raise TransferError(
                 f"{archived.path} does not hold {archived.record.key}: remove its index"
@@ -267,19 +269,21 @@ def restore_session(
 
 def _due(
     repository: SessionRepository, at: Moment, expired: int, completed_before: datetime | None
-) -> Iterator[Stamp]:
+) -> Iterator[StoredVersion]:
     """Expired ones, of which there are so many, are looked for by a scan."""
     if expired:
-        yield from (stamp for stamp in stamps(repository) if at.is_expired(stamp))
+        yield from (version for version in stored_versions(repository) if at.is_expired(version))
     if completed_before is not None:
         yield from _completed(repository, at, completed_before)
 
 
-def _completed(repository: SessionRepository, at: Moment, before: datetime) -> Iterator[Stamp]:
+def _completed(
+    repository: SessionRepository, at: Moment, before: datetime
+) -> Iterator[StoredVersion]:
     query, position = _completed_before(before), None
     while page := repository.select(query, position, PAGE, at):
         position = position_of(page[-1], query.order_by)
-        yield from map(Stamp.of, page)
+        yield from map(StoredVersion.of, page)
 
 
 def _completed_before(time: datetime) -> Filter:
@@ -291,14 +295,14 @@ def _long_completed(repository: SessionRepository, at: Moment, before: datetime 
     return 0 if before is None else repository.count(_completed_before(before), at)
 
 
-def _order(stamp: Stamp) -> tuple[str, str, str]:
-    return scan_order(stamp.key)
+def _order(version: StoredVersion) -> tuple[str, str, str]:
+    return scan_order(version.key)
 
 
 def _move(
     repository: SessionRepository,
     archive: Archive,
-    due: Sequence[Stamp],
+    due: Sequence[StoredVersion],
     now: datetime,
     report: ArchiveReport,
 ) -> None:
@@ -319,25 +323,25 @@ def _after(first: Stored, rest: Iterator[Stored]) -> Iterator[Stored]:
     yield from rest
 
 
-def _unchanged(repository: SessionRepository, due: Sequence[Stamp]) -> Iterator[Stored]:
+def _unchanged(repository: SessionRepository, due: Sequence[StoredVersion]) -> Iterator[Stored]:
     """Those that are still as they were when they were found to be due."""
-    batches = Batches[Stamp](lambda stamp: stamp.last_seq)
+    batches = Batches[StoredVersion](lambda version: version.last_seq)
     for batch in batches.of(due):
-        found = repository.fetch_many([stamp.key for stamp in batch])
+        found = repository.fetch_many([version.key for version in batch])
         same = [
-            Stored(*found[stamp.key])
-            for stamp in batch
-            if stamp.key in found and Stamp.of(found[stamp.key][0]) == stamp
+            Stored(*found[version.key])
+            for version in batch
+            if version.key in found and StoredVersion.of(found[version.key][0]) == version
         ]
         batches.saw(same)
         yield from same
 
 
-def _removed(repository: SessionRepository, written: Sequence[Stamp]) -> int:
+def _removed(repository: SessionRepository, written: Sequence[StoredVersion]) -> int:
     removed = 0
     for start in range(0, len(written), DELETED):
         removals = [
-            Delete(stamp.key, STORED, expected=stamp) for stamp in written[start:][:DELETED]
+            Delete(version.key, STORED, expected=version) for version in written[start:][:DELETED]
         ]
         try:
             removed += _gone(repository.commit(removals))

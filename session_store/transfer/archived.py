@@ -9,7 +9,7 @@ from typing import NoReturn
 from session_store.core.decisions import SharedScope
 from session_store.core.operations import Moment, Operation
 from session_store.core.queries import HEAD, Filter, Position, StoreStats, Window, scanned, selected
-from session_store.core.records import EntryFields, EntryRecord, SessionRecord, Stamp
+from session_store.core.records import EntryFields, EntryRecord, SessionRecord, StoredVersion
 from session_store.errors import StoreUnavailableError
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
@@ -26,7 +26,7 @@ class ArchiveRepository(SessionRepository):
         for one in archive.heads():
             self._heads.setdefault(one.record.key, one)
         self._archive = archive
-        self._read: tuple[Path, dict[Stamp, Stored]] | None = None
+        self._read: tuple[Path, dict[StoredVersion, Stored]] | None = None
 
     def fetch(
         self, key: SessionKey, window: Window
@@ -36,7 +36,7 @@ class ArchiveRepository(SessionRepository):
             return None
         if window == HEAD:
             return head.record, ()
-        stored = self._file(head.path)[Stamp.of(head.record)]
+        stored = self._file(head.path)[StoredVersion.of(head.record)]
         return stored.record, window.of(tuple(map(EntryRecord._make, stored.entries)))
 
     def fetch_shared(self, scope: SharedScope) -> str:
@@ -53,7 +53,7 @@ class ArchiveRepository(SessionRepository):
     def stats(self, at: Moment) -> StoreStats:
         return StoreStats.of(self._records(), at)
 
-    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[StoredVersion]:
         return scanned(self._records(), after, limit)
 
     def scan_shared(
@@ -76,7 +76,7 @@ class ArchiveRepository(SessionRepository):
     def _records(self) -> list[SessionRecord]:
         return [one.record for one in self._heads.values()]
 
-    def _file(self, path: Path) -> dict[Stamp, Stored]:
+    def _file(self, path: Path) -> dict[StoredVersion, Stored]:
         """The last file is kept: who reads a session often reads the next one too."""
         if self._read is None or self._read[0] != path:
             self._read = path, self._archive.content(path)

@@ -1,8 +1,8 @@
 """``copy_sessions``: one store into another, as often as is wanted; each time what differs.
 
-A round compares what both hold, by stamps in the order of a scan, and copies the sessions of which
-they differ. To catch up with a source in use, or to go on after a kill, is to do that again. All
-that is written is read back, and compared with what the source had.
+A round compares the versions that both hold, in the order of a scan, and copies the sessions of
+which these differ. To catch up with a source in use, or to go on after a kill, is to do that again.
+All that is written is read back, and compared with what the source had.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from session_store.core.operations import Delete, Moment, Operation, Put, Share
-from session_store.core.records import Stamp
+from session_store.core.records import StoredVersion
 from session_store.errors import SessionExistsError, StaleSessionError, TransferError
 from session_store.repository import SessionRepository
 from session_store.service.reading import Clock, utc_now
@@ -30,7 +30,7 @@ from session_store.transfer.sessions import (
     paired,
     same,
     shared,
-    stamps,
+    stored_versions,
 )
 
 Freeze: TypeAlias = Callable[[], None]
@@ -42,7 +42,7 @@ FEW: Final = 100
 ROUNDS: Final = 10
 """After which a source that is still ahead is no longer waited for."""
 
-Pair: TypeAlias = tuple[Stamp | None, Stamp | None]
+Pair: TypeAlias = tuple[StoredVersion | None, StoredVersion | None]
 """What the source and the destination have of one key."""
 
 
@@ -175,7 +175,7 @@ class _Copy:
     def _pairs(self) -> Iterator[Pair]:
         """Of all keys. The source is asked first: what comes to be afterwards is the next round's,
         and what it no longer has is not missed."""
-        for one, other in paired(stamps(self._source), stamps(self._destination)):
+        for one, other in paired(stored_versions(self._source), stored_versions(self._destination)):
             if one:
                 self._seen.add(hash(one.key))
             yield one, other
@@ -194,14 +194,14 @@ class _Copy:
             elif one != other or verify:
                 yield one, other
 
-    def _refuse_strangers(self, other: Stamp) -> None:
+    def _refuse_strangers(self, other: StoredVersion) -> None:
         """What was copied and is gone from the source goes; another's session would too."""
         if not self._may_delete and hash(other.key) not in self._seen:
             raise TransferError(
                 f"somebody else writes to the destination: session {other.key} is not the source's"
             )
 
-    def _refuse_changes(self, one: Stamp, other: Stamp) -> None:
+    def _refuse_changes(self, one: StoredVersion, other: StoredVersion) -> None:
         """What was copied may fall behind, or the source has a new session of its key; but it does
         not go on by itself."""
         is_new = one.created_at != other.created_at
@@ -210,7 +210,7 @@ class _Copy:
                 f"somebody else writes to the destination: session {other.key} has changed"
             )
 
-    def _keeps(self, one: Stamp, other: Stamp) -> bool:
+    def _keeps(self, one: StoredVersion, other: StoredVersion) -> bool:
         if _is_older(other, one) or self._policy in ("fail", "replace"):
             return False
         return self._policy == "skip" or not is_newer(one, other)
@@ -265,7 +265,7 @@ class _Copy:
         if put.key in written:
             return True
         head = self._source.fetch_many([put.key], with_history=False).get(put.key)
-        return head is not None and Stamp.of(head[0]) == Stamp.of(put.record)
+        return head is not None and StoredVersion.of(head[0]) == StoredVersion.of(put.record)
 
     def _share(self) -> None:
         operations: list[Operation] = [
@@ -278,11 +278,11 @@ class _Copy:
             self.report.shared += len(operations)
 
 
-def _removal(stamp: Stamp) -> Operation:
-    return Delete(stamp.key, STORED, expected=stamp)
+def _removal(stored: StoredVersion) -> Operation:
+    return Delete(stored.key, STORED, expected=stored)
 
 
-def _is_older(other: Stamp, than: Stamp) -> bool:
+def _is_older(other: StoredVersion, than: StoredVersion) -> bool:
     """Whether ``other`` may be an earlier state of the same session, or is this one."""
     if other == than:
         return True

@@ -22,7 +22,7 @@ from session_store.transfer.sessions import (
     no_progress,
     sessions,
     shared,
-    stamps,
+    stored_versions,
 )
 
 
@@ -93,7 +93,7 @@ def canonical(one: Shared) -> str:
 
 def _watched(repository: SessionRepository, on_progress: Progress) -> Iterator[Stored]:
     """All sessions; progress is in sessions and their entries."""
-    done, total = 0, sum(1 + stamp.last_seq for stamp in stamps(repository))
+    done, total = 0, sum(1 + version.last_seq for version in stored_versions(repository))
     on_progress(done, total)
     for stored in sessions(repository):
         yield stored

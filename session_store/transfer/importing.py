@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from session_store.backends import Storage
 from session_store.core import codec
 from session_store.core.operations import Moment, Operation, Put, Share
-from session_store.core.records import EntryRecord, SessionRecord, Stamp
+from session_store.core.records import EntryRecord, SessionRecord, StoredVersion
 from session_store.errors import (
     SessionExistsError,
     SettingsError,
@@ -164,7 +164,7 @@ class _Importer:
             return put
         if self._policy == "fail":
             conflicts.add(put.key)
-        new, old = Stamp.of(put.record), Stamp.of(head)
+        new, old = StoredVersion.of(put.record), StoredVersion.of(head)
         if self._policy == "replace" or (self._policy == "newer" and is_newer(new, old)):
             self.report.replaced += 1
             return Put(put.record, put.entries, put.at, replaces=old)
@@ -178,7 +178,7 @@ class _Importer:
         alike = {
             put.key: put
             for put in puts
-            if put.key in heads and Stamp.of(heads[put.key]) == Stamp.of(put.record)
+            if put.key in heads and StoredVersion.of(heads[put.key]) == StoredVersion.of(put.record)
         }
         found = self._repository.fetch_many(list(alike)) if alike else {}
         return {key for key, stored in found.items() if same(alike[key], Stored(*stored))}

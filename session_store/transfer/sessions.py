@@ -1,4 +1,4 @@
-"""All of a store, a piece at a time: stamps, sessions in batches, shared documents."""
+"""All of a store, a part at a time: versions, sessions in batches, shared documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 from session_store.core.decisions import SharedScope
 from session_store.core.operations import Moment, Put, checked_put
 from session_store.core.queries import scan_order
-from session_store.core.records import EntryFields, SessionRecord, Stamp
+from session_store.core.records import EntryFields, SessionRecord, StoredVersion
 from session_store.errors import CorruptStoreError, InvalidValueError, TransferError
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
@@ -59,7 +59,7 @@ def no_progress(done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def stamps(repository: SessionRepository) -> Iterator[Stamp]:
+def stored_versions(repository: SessionRepository) -> Iterator[StoredVersion]:
     """Of all sessions, in the order of a scan."""
     after: SessionKey | None = None
     while True:
@@ -84,9 +84,9 @@ def shared(repository: SessionRepository) -> Iterator[Shared]:
 def sessions(repository: SessionRepository) -> Iterator[Stored]:
     """All sessions, in the order of a scan; each is of one moment. One that is removed meanwhile
     may be missing."""
-    batches = Batches[Stamp](lambda stamp: stamp.last_seq)
-    for batch in batches.of(stamps(repository)):
-        keys = [stamp.key for stamp in batch]
+    batches = Batches[StoredVersion](lambda stored: stored.last_seq)
+    for batch in batches.of(stored_versions(repository)):
+        keys = [stored.key for stored in batch]
         found = repository.fetch_many(keys)
         batches.saw([Stored(*one) for one in found.values()])
         for key in keys:
@@ -131,7 +131,7 @@ class Batches(Generic[Item]):
         return min(BATCH_ENTRIES, BATCH_BYTES / self._bytes)
 
 
-def checked(stored: Stored, replaces: Stamp | None = None) -> Put:
+def checked(stored: Stored, replaces: StoredVersion | None = None) -> Put:
     """The write that stores it elsewhere. ``TransferError`` when a back end would not have it."""
     try:
         return checked_put(stored.record, stored.entries, STORED, replaces)
@@ -151,14 +151,14 @@ def same(put: Put, stored: Stored | None) -> bool:
     return put.record == other.record and put.entries == other.entries
 
 
-def is_newer(one: Stamp, than: Stamp) -> bool:
+def is_newer(one: StoredVersion, than: StoredVersion) -> bool:
     return (one.updated_at, one.version) > (than.updated_at, than.version)
 
 
 def paired(
-    first: Iterable[Stamp], second: Iterable[Stamp]
-) -> Iterator[tuple[Stamp | None, Stamp | None]]:
-    """The stamps of two scans by key; ``None`` where one has no such session."""
+    first: Iterable[StoredVersion], second: Iterable[StoredVersion]
+) -> Iterator[tuple[StoredVersion | None, StoredVersion | None]]:
+    """The versions of two scans by key; ``None`` where one has no such session."""
     ones, others = iter(first), iter(second)
     one, other = next(ones, None), next(others, None)
     while one or other:

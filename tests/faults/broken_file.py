@@ -107,7 +107,7 @@ def every_error_says_nothing_was_written() -> Iterator[None]:
 
 @contextmanager
 def no_checksum() -> Iterator[None]:
-    with patch.object(json_format, "is_right", lambda data, pieces: True):
+    with patch.object(json_format, "is_right", lambda data, sections: True):
         yield
 
 

@@ -13,7 +13,7 @@ from session_store.backends.memory import MemoryRepository
 from session_store.core.decisions import SharedScope
 from session_store.core.operations import Moment, Operation, checked_create
 from session_store.core.queries import Filter, Position, StoreStats, Window
-from session_store.core.records import EntryFields, SessionRecord, Stamp
+from session_store.core.records import EntryFields, SessionRecord, StoredVersion
 from session_store.repository import SessionRepository
 from session_store.session import Applied, Session, SessionKey, Status
 
@@ -105,7 +105,7 @@ class Wrapped(SessionRepository):
     def stats(self, at: Moment) -> StoreStats:
         return self.inner.stats(at)
 
-    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[StoredVersion]:
         return self.inner.scan(after, limit)
 
     def scan_shared(

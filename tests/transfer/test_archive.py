@@ -34,7 +34,7 @@ from session_store.transfer import archive as module
 from session_store.transfer import files
 from session_store.transfer.archive import Archive, archive_sessions, restore_session, swept
 from session_store.transfer.importing import import_sessions
-from session_store.transfer.sessions import stamps
+from session_store.transfer.sessions import stored_versions
 from tests.backends.places import quick_directory
 from tests.backends.processes import forked, kill
 from tests.conftest import BACKENDS
@@ -61,7 +61,7 @@ def memory() -> MemoryRepository:
 
 
 def keys(repository: SessionRepository) -> set[str]:
-    return {stamp.key.session_id for stamp in stamps(repository)}
+    return {version.key.session_id for version in stored_versions(repository)}
 
 
 def test_expired_sessions_move_to_a_file_that_is_an_export(
@@ -156,7 +156,7 @@ def test_what_was_written_meanwhile_stays(
     report = archive_sessions(Between(repository, happens), archive, ALL)
     assert (report.sessions, report.kept) == (7, 1)
     assert load(repository, KEY).entries[-1].entry_id in ("late", "e3")
-    assert [stamp.key for stamp in repository.scan(None, 10)] == [KEY]
+    assert [version.key for version in repository.scan(None, 10)] == [KEY]
 
 
 def test_what_is_removed_meanwhile_is_no_error(memory: MemoryRepository, archive: Archive) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from session_store.backends.memory import MemoryRepository
 from session_store.core.operations import Put
-from session_store.core.records import Stamp
+from session_store.core.records import StoredVersion
 from session_store.errors import StoreUnavailableError, TransferError
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
@@ -331,7 +331,7 @@ def test_a_difference_behind_the_same_version_is_found(
     copy_sessions(source, destination)
     record, entries = raw(destination, LONG)
     changed = (entries[0]._replace(payload='"other"'), *entries[1:])
-    destination.commit([Put(record, changed, at(), Stamp.of(record))])
+    destination.commit([Put(record, changed, at(), StoredVersion.of(record))])
     with pytest.raises(TransferError, match=r"not the same.*'long'"):
         copy_sessions(source, destination)
     assert copy_sessions(source, destination, verify=False).compared == 0
@@ -342,7 +342,7 @@ def test_another_layout_of_the_same_json_is_no_difference(
 ) -> None:
     record, entries = raw(source)
     by_hand = record._replace(metadata='{ "n": 1,\n "m": 2 }')
-    source.commit([Put(by_hand, entries, at(), Stamp.of(record))])
+    source.commit([Put(by_hand, entries, at(), StoredVersion.of(record))])
     copy_sessions(source, destination)
     assert load(destination).metadata == {"n": 1, "m": 2}
     assert copy_sessions(source, destination).copied == 0
@@ -352,7 +352,7 @@ def test_a_session_that_no_store_would_take_is_told_by_name(
     source: MemoryRepository, destination: MemoryRepository
 ) -> None:
     record, entries = raw(source)
-    source.commit([Put(record._replace(state="[1]"), entries, at(), Stamp.of(record))])
+    source.commit([Put(record._replace(state="[1]"), entries, at(), StoredVersion.of(record))])
     with pytest.raises(TransferError, match=r"'s1'.*state"):
         copy_sessions(source, destination)
 
@@ -361,8 +361,8 @@ def test_a_session_that_no_store_would_take_is_told_by_name(
 
 
 def test_scans_are_paired_by_key() -> None:
-    def stamp(name: str) -> Stamp:
-        return Stamp(KEY._replace(session_id=name), 1, 0, after(0), after(0), None)
+    def stamp(name: str) -> StoredVersion:
+        return StoredVersion(KEY._replace(session_id=name), 1, 0, after(0), after(0), None)
 
     pairs = paired(map(stamp, "abdf"), map(stamp, "bcdeg"))
     names = [tuple(one and one.key.session_id for one in pair) for pair in pairs]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from session_store.backends.memory import MemoryRepository
-from session_store.core.records import Stamp
+from session_store.core.records import StoredVersion
 from session_store.errors import SettingsError, StoreUnavailableError, TransferError
 from session_store.repository import SessionRepository
 from session_store.testing.given import change, create, message
@@ -154,7 +154,9 @@ def test_what_people_have_laid_out_anew_is_exported_in_our_layout(tmp_path: Path
             record._replace(metadata='{\n  "n": 1\n}'),
             entries[0]._replace(payload=' "a"\r\n'),
         )
-        repository.commit([Put(by_hand[0], (by_hand[1],), at_any(), replaces=Stamp.of(record))])
+        repository.commit(
+            [Put(by_hand[0], (by_hand[1],), at_any(), replaces=StoredVersion.of(record))]
+        )
         export_sessions(repository, tmp_path / "a.jsonl")
     _, session, entry, _ = lines(tmp_path / "a.jsonl")
     assert (session["metadata"], entry["payload"]) == ({"n": 1}, "a")
@@ -167,7 +169,7 @@ def test_what_is_no_json_in_the_store_is_told_and_not_left_out(tmp_path: Path) -
         create(repository, history=["a", "b"])
         record, entries = raw(repository)
         broken = (entries[0], entries[1]._replace(payload="{"))
-        repository.commit([Put(record, broken, at_any(), replaces=Stamp.of(record))])
+        repository.commit([Put(record, broken, at_any(), replaces=StoredVersion.of(record))])
         with pytest.raises(TransferError, match=r"'s1'.*entries\[2\]"):
             export_sessions(repository, tmp_path / "a.jsonl")
 

@@ -31,7 +31,13 @@ from typing import Any, Final, NamedTuple
 
 from session_store.backends import legacy
 from session_store.backends.json_file.checksum import CHECKSUM, first_lines
-from session_store.backends.json_file.pieces import COMMA, Fragments, Piece, is_right, pieces_of
+from session_store.backends.json_file.sections import (
+    COMMA,
+    Fragments,
+    Section,
+    is_right,
+    sections_of,
+)
 from session_store.backends.json_file.session import (
     Fragment,
     block,
@@ -96,9 +102,9 @@ def decode(data: bytes, path: Path, known: Fragments) -> tuple[Contents, Fragmen
     ``UnreadableFileError`` when neither wrote it. ``CorruptStoreError`` when the file was edited,
     holds something wrong, or comes from a newer release.
     """
-    pieces = pieces_of(data, known)
-    if is_right(data, pieces):
-        return _intact(data, path, pieces)
+    sections = sections_of(data, known)
+    if is_right(data, sections):
+        return _intact(data, path, sections)
     found = _parsed(data, path)
     if "format" in found:
         raise CorruptStoreError(
@@ -155,14 +161,16 @@ def _shared_text(scope: SharedScope, document: str) -> str:
     return f'    {{"app_name":{app},"user_id":{user},"document":{document}}}'
 
 
-def _intact(data: bytes, path: Path, pieces: Sequence[Piece]) -> tuple[Contents, Fragments]:
-    if not pieces:
+def _intact(data: bytes, path: Path, sections: Sequence[Section]) -> tuple[Contents, Fragments]:
+    if not sections:
         return _contents(_parsed(data, path), path), {}
-    around = data[: pieces[0].start - 1] + data[pieces[-1].end + 3 :]  # without "\n  " before "}"
+    around = (
+        data[: sections[0].start - 1] + data[sections[-1].end + 3 :]
+    )  # without "\n  " before "}"
     contents = _contents(_parsed(around, path), path)
     fragments: dict[SessionKey, Fragment] = {}
-    for piece in pieces:
-        fragment = _fragment_of(data, path, piece)
+    for section in sections:
+        fragment = _fragment_of(data, path, section)
         key = fragment.stored.record.key
         if key in fragments:
             raise CorruptStoreError(f"{path} holds a session twice")
@@ -171,11 +179,11 @@ def _intact(data: bytes, path: Path, pieces: Sequence[Piece]) -> tuple[Contents,
     return contents, fragments
 
 
-def _fragment_of(data: bytes, path: Path, piece: Piece) -> Fragment:
-    if piece.known and piece.known.text is piece.text:
-        return piece.known
-    stored = _session(data[piece.start : piece.end], path, piece.known)
-    return decoded(stored, piece.text)
+def _fragment_of(data: bytes, path: Path, section: Section) -> Fragment:
+    if section.known and section.known.text is section.text:
+        return section.known
+    stored = _session(data[section.start : section.end], path, section.known)
+    return decoded(stored, section.text)
 
 
 def _session(text: bytes, path: Path, old: Fragment | None) -> Stored:

@@ -22,7 +22,7 @@ from session_store.backends.json_file.format import (
     decode,
     revision_in,
 )
-from session_store.backends.json_file.pieces import Fragments
+from session_store.backends.json_file.sections import Fragments
 from session_store.backends.memory import SessionTable
 from session_store.errors import CorruptStoreError, StoreUnavailableError
 

@@ -20,7 +20,6 @@ from session_store.backends.json_file import atomic_file
 from session_store.backends.json_file.file_lock import FileLock
 from session_store.backends.json_file.format import Contents, decode_edited, encode, revision_in
 from session_store.backends.json_file.group_commit import Call, GroupCommit
-from session_store.backends.json_file.pieces import is_intact
 from session_store.backends.json_file.recovery import (
     EMPTY,
     Snapshot,
@@ -29,11 +28,12 @@ from session_store.backends.json_file.recovery import (
     loaded,
     recovered,
 )
+from session_store.backends.json_file.sections import is_intact
 from session_store.backends.memory import Draft, SessionTable, Stored
 from session_store.core.decisions import SharedScope
 from session_store.core.operations import Moment, Operation
 from session_store.core.queries import Filter, Position, StoreStats, Window
-from session_store.core.records import SessionRecord, Stamp
+from session_store.core.records import SessionRecord, StoredVersion
 from session_store.errors import (
     CorruptStoreError,
     NotWritableError,
@@ -104,7 +104,7 @@ class JsonFileRepository(SessionRepository):
         size = current.fingerprint.size if current.fingerprint else 0
         return current.contents.table.stats(at, size)
 
-    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[StoredVersion]:
         return self._table().scan(after, limit)
 
     def scan_shared(

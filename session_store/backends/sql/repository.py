@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
-from session_store.backends.sql import many
+from session_store.backends.sql import bulk
 from session_store.backends.sql import statements as sql
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.pool import Pool
@@ -20,7 +20,7 @@ from session_store.core.decisions import Decision, SharedScope, decide, shared_s
 from session_store.core.ids import new_id
 from session_store.core.operations import Apply, Create, Delete, Moment, Operation, Put
 from session_store.core.queries import Filter, Position, StoreStats, Window
-from session_store.core.records import TIMES, EntryFields, EntryRecord, SessionRecord, Stamp
+from session_store.core.records import TIMES, EntryFields, EntryRecord, SessionRecord, StoredVersion
 from session_store.errors import CorruptStoreError, SessionStoreError, StoreUnavailableError
 from session_store.repository import SessionRepository
 from session_store.session import Applied, SessionKey
@@ -49,7 +49,7 @@ class SqlRepository(SessionRepository):
     def commit(self, operations: Sequence[Operation]) -> tuple[Applied | None, ...]:
         at_once = self._single_turn(operations)
         step = self._carry_out if at_once is None else self._decided
-        puts = many.puts_at_the_end(operations) if self._dialect.is_remote else ()
+        puts = bulk.puts_at_the_end(operations) if self._dialect.is_remote else ()
         singly = operations[: len(operations) - len(puts)]
 
         def carry_out(run: Statements) -> tuple[Applied | None, ...]:
@@ -69,7 +69,7 @@ class SqlRepository(SessionRepository):
         if self._dialect.is_remote:
             return self._loaded(key, window)
 
-        found = self._runner.read(lambda run: many.one(run, key, window))
+        found = self._runner.read(lambda run: bulk.one(run, key, window))
         if found is None:
             return None
         row, rows = found
@@ -127,10 +127,10 @@ class SqlRepository(SessionRepository):
             size_bytes=self._runner.size_bytes(),
         )
 
-    def scan(self, after: SessionKey | None, limit: int) -> Sequence[Stamp]:
+    def scan(self, after: SessionKey | None, limit: int) -> Sequence[StoredVersion]:
         to_time = self._dialect.to_time
         return [
-            Stamp(
+            StoredVersion(
                 SessionKey(*key),
                 version,
                 last_seq,
@@ -152,7 +152,7 @@ class SqlRepository(SessionRepository):
     def fetch_many(
         self, keys: Sequence[SessionKey], *, with_history: bool = True
     ) -> dict[SessionKey, tuple[SessionRecord, Sequence[EntryFields]]]:
-        load = many.together if self._dialect.is_remote else many.one_by_one
+        load = bulk.together if self._dialect.is_remote else bulk.one_by_one
         found = self._runner.read(lambda run: load(run, keys, with_history=with_history))
         return {key: (self._record(row), self._entries(rows)) for key, (row, rows) in found.items()}
 
@@ -306,17 +306,17 @@ class SqlRepository(SessionRepository):
 
     def _put_many(self, run: Statements, puts: Sequence[Put]) -> dict[SessionKey, Applied | None]:
         """In as many round trips as one takes."""
-        found = many.heads(run, puts, self._dialect.row_lock)
+        found = bulk.heads(run, puts, self._dialect.row_lock)
         decisions = {}
         for put in puts:
             row = found.get(put.key)
             decisions[put.key] = decide(put, None if row is None else self._record(row[1:]))
         if found:
             run.run(sql.DELETE_MANY, {"ids": [row[0] for row in found.values()]})
-        run.insert_many("sessions", many.SESSION, (self._values(put.record) for put in puts))
-        ids = {key: row[0] for key, row in many.heads(run, puts, "").items()}
+        run.insert_many("sessions", bulk.SESSION, (self._values(put.record) for put in puts))
+        ids = {key: row[0] for key, row in bulk.heads(run, puts, "").items()}
         rows = (row for put in puts for row in self._entry_rows(ids[put.key], put.entries))
-        run.insert_many("session_entries", many.ENTRY, rows)
+        run.insert_many("session_entries", bulk.ENTRY, rows)
         return {key: decision.answer for key, decision in decisions.items()}
 
     # Rows and records ---------------------------------------------------------------------------

@@ -298,7 +298,7 @@ def _wanted(keys: Sequence[SessionKey]) -> dict[str, Any]:
 
 
 def scan(after: SessionKey | None, limit: int) -> Statement:
-    """Stamps in the order of the key, after one; read from the index of the key and the table."""
+    """Versions in the order of the key, after one; read from the index of the key and the table."""
     where, values = "", dict[str, Any]()
     if after is not None:
         where = "WHERE (app_name, session_id, user_id) > (:app_name, :session_id, :user_id)"

@@ -23,7 +23,7 @@ Fragments: TypeAlias = Mapping[SessionKey, Fragment]
 """The bytes of each session, and of which state of it: what is the same is not encoded again."""
 
 
-class Piece(NamedTuple):
+class Section(NamedTuple):
     """Where a session stands in a file, its text there, and what was known of it before."""
 
     start: int
@@ -34,19 +34,19 @@ class Piece(NamedTuple):
 
 def is_intact(data: bytes) -> bool:
     """Whether a file of this format matches its checksum."""
-    return is_right(data, pieces_of(data, {}))
+    return is_right(data, sections_of(data, {}))
 
 
-def pieces_of(data: bytes, known: Fragments) -> list[Piece]:
+def sections_of(data: bytes, known: Fragments) -> list[Section]:
     """Where the sessions stand; none, unless they stand as ``encode`` writes them."""
     before = {
         fragment.text.head[: fragment.text.head.find(b"\n")]: fragment
         for fragment in known.values()
     }
-    start, end, found = data.find(_OPENING) + len(_OPENING), data.rfind(_CLOSING), list[Piece]()
+    start, end, found = data.find(_OPENING) + len(_OPENING), data.rfind(_CLOSING), list[Section]()
     while len(_OPENING) <= start < end:
         old = before.get(data[start : data.find(b"\n", start)])
-        found.append(_piece(data, start, end, old))
+        found.append(_section(data, start, end, old))
         stop = found[-1].end
         if stop == end:
             return found
@@ -54,18 +54,18 @@ def pieces_of(data: bytes, known: Fragments) -> list[Piece]:
     return []
 
 
-def _piece(data: bytes, start: int, end: int, old: Fragment | None) -> Piece:
+def _section(data: bytes, start: int, end: int, old: Fragment | None) -> Section:
     if old and old.text.is_at(start, data):
-        return Piece(start, start + old.text.size, old.text, old)
+        return Section(start, start + old.text.size, old.text, old)
     mark = data.find(_END, start, end)
     stop = end if mark < 0 else mark + len(_END)
-    return Piece(start, stop, cut(data[start:stop]), old)
+    return Section(start, stop, cut(data[start:stop]), old)
 
 
-def is_right(data: bytes, pieces: Sequence[Piece]) -> bool:
-    """Whether the checksum of a file of these pieces is that of what it holds."""
+def is_right(data: bytes, sections: Sequence[Section]) -> bool:
+    """Whether the checksum of a file of these sections is that of what it holds."""
     start = _body_of(data)
-    return start > 0 and data.startswith(_first_lines(data, start, pieces))
+    return start > 0 and data.startswith(_first_lines(data, start, sections))
 
 
 def _body_of(data: bytes) -> int:
@@ -73,9 +73,9 @@ def _body_of(data: bytes) -> int:
     return line.end() if line else 0
 
 
-def _first_lines(data: bytes, start: int, pieces: Sequence[Piece]) -> bytes:
+def _first_lines(data: bytes, start: int, sections: Sequence[Section]) -> bytes:
     parts = []
-    for piece in pieces:
-        parts += [data[start : piece.start], piece.text.digest]
-        start = piece.end
+    for section in sections:
+        parts += [data[start : section.start], section.text.digest]
+        start = section.end
     return first_lines([*parts, data[start:]])

@@ -52,7 +52,7 @@ class Found(NamedTuple):
     """The records of what has passed the rules."""
 
 
-class Rescue:
+class Rebuild:
     """One repair into an empty store."""
 
     def __init__(
