@@ -12,9 +12,9 @@ A whole back end, which keeps everything in two dictionaries and stands for any 
     import threading
     from contextlib import contextmanager
 
-    from session_store.decisions import decide, shared_scopes
+    from session_store.core.decisions import decide, shared_scopes
     from session_store.errors import StoreUnavailableError
-    from session_store.operations import Apply
+    from session_store.core.operations import Apply
     from session_store.repository import SessionRepository, StoreStats
     from session_store.repository import scanned, scanned_shared, selected
 

@@ -14,8 +14,8 @@ from session_store.cli.progress import progress
 from tests.cli.support import environment, read_all
 
 PROGRAM = """
-from session_store.entrypoints import progress as module
-from session_store.entrypoints.output import Output
+from session_store.cli import progress as module
+from session_store.cli.output import Output
 module.PATIENCE = 0
 output = Output()
 with module.progress("working", 3) as advance:

@@ -125,7 +125,7 @@ def test_cleanup_runs_removals_and_failures_are_counted(
     with failing, pytest.raises(StoreUnavailableError):
         failing.cleanup_expired_sessions()
     found = {
-        name: watcher.points(f"session_store.service.cleanup.{name}")[0][1]
+        name: watcher.points(f"session_store.cleanup.{name}")[0][1]
         for name in ("runs", "removed", "failures")
     }
     assert found == {"runs": 2, "removed": 5, "failures": 1}
