@@ -19,9 +19,8 @@ from pydantic import (
 
 from session_store.backends import FORMS, Storage, storage_at, storage_of
 from session_store.backends.sql.names import checked_names
+from session_store.core.expiration import DEFAULT_EXPIRATION_HOURS, MAX_INTERVAL
 from session_store.errors import SettingsError
-from session_store.service.reading import DEFAULT_EXPIRATION_HOURS
-from session_store.service.service import MAX_INTERVAL
 
 PREFIX: Final = "SESSION_"
 MAX_MINUTES: Final = MAX_INTERVAL.total_seconds() / 60

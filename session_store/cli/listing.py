@@ -98,7 +98,7 @@ def _show_tables(output: Output, heads: Iterator[SessionHead]) -> None:
 
 
 def _row(head: SessionHead) -> Sequence[Part]:
-    from session_store.service.reading import utc_now
+    from session_store.clock import utc_now
     from session_store.session import DEFAULT_APP_NAME
 
     user = head.user_id if head.app_name == DEFAULT_APP_NAME else f"{head.app_name}/{head.user_id}"

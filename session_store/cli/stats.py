@@ -29,8 +29,8 @@ _THOUSAND: Final = 1000
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from session_store.clock import utc_now
     from session_store.presentation.figures import figures
-    from session_store.service.reading import utc_now
 
     output, now = Output(), utc_now()
     with opened(arguments) as service, progress("counting days", arguments.days) as advance:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from session_store.clock import utc_now
+from session_store.core.expiration import DEFAULT_EXPIRATION_HOURS
 from session_store.demo import checks
 from session_store.demo.conversations import Conversation
 from session_store.demo.errors import DemoError
@@ -13,7 +15,6 @@ from session_store.demo.script import checkpoint_id, half
 from session_store.demo.stage import Stage
 from session_store.errors import SessionNotFoundError
 from session_store.service import SessionService
-from session_store.service.reading import DEFAULT_EXPIRATION_HOURS, utc_now
 from session_store.session import SessionHead
 
 COME_BACK = timedelta(days=6)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from session_store.backends import Storage, sqlite_file
+from session_store.clock import Clock, utc_now
 from session_store.errors import SettingsError, StoreUnavailableError, TransferError
 from session_store.maintenance.findings import OnFinding, ignore
 from session_store.maintenance.rebuild import Rebuild, RepairReport
 from session_store.maintenance.rules import Rules
 from session_store.repository import SessionRepository
-from session_store.service.reading import Clock, utc_now
 from session_store.transfer.sessions import Progress, no_progress
 
 _NOT_A_FILE: Final = (

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
 
+from session_store.clock import Clock, utc_now
 from session_store.core import codec
+from session_store.core.expiration import (
+    DEFAULT_EXPIRATION_HOURS,
+    ExpirationPolicy,
+    check_expiration,
+    moment_at,
+)
 from session_store.core.queries import (
     MAX_PAGE,
     Filter,
@@ -17,14 +24,9 @@ from session_store.core.queries import (
     Window,
     checked_filter,
 )
-from session_store.errors import AmbiguousSessionError, SessionNotFoundError, SettingsError
+from session_store.errors import AmbiguousSessionError, SessionNotFoundError
 from session_store.repository import Moment, SessionRepository
 from session_store.session import DEFAULT_APP_NAME, Session, SessionHead, SessionKey, Status
-
-ExpirationPolicy: TypeAlias = Literal["idle", "absolute"]
-Clock: TypeAlias = Callable[[], datetime]
-
-DEFAULT_EXPIRATION_HOURS: Final[float] = 168
 
 
 class Conditions(TypedDict, total=False):
@@ -39,10 +41,6 @@ class Conditions(TypedDict, total=False):
     updated_before: datetime | None
     metadata: Mapping[str, Scalar]
     order_by: OrderBy
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class SessionReader:
@@ -152,33 +150,8 @@ class SessionReader:
         """The clock's reading and the cutoff of the policy, or of ``max_age_hours`` instead."""
         now = codec.utc(self._clock(), "the clock's time")
         hours = self.expiration_hours if max_age_hours is None else max_age_hours
-        cutoff = None if hours is None else _before(now, hours)
-        if self.expiration_policy == "idle":
-            return Moment(now, idle_cutoff=cutoff)
-        return Moment(now, age_cutoff=cutoff)
+        return moment_at(now, hours, self.expiration_policy)
 
 
 def _recency(head: SessionHead) -> tuple[datetime, str, str, str]:
     return head.updated_at, head.app_name, head.session_id, head.user_id
-
-
-def is_number(value: object) -> bool:
-    """Whether it is not, say, the text of an environment variable."""
-    return isinstance(value, (int, float))
-
-
-def check_expiration(hours: float | None, policy: ExpirationPolicy) -> None:
-    """``SettingsError`` says what can be used."""
-    if hours is not None and not (is_number(hours) and hours > 0):
-        raise SettingsError(
-            f"expiration_hours must be a number above 0, not {hours!r}; None: never"
-        )
-    if policy not in ("idle", "absolute"):
-        raise SettingsError(f"expiration_policy must be 'idle' or 'absolute', not {policy!r}")
-
-
-def _before(now: datetime, hours: float) -> datetime:
-    try:
-        return now - timedelta(hours=hours)
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)

@@ -15,25 +15,24 @@ from typing import Any, Final, Self
 
 from session_store.backends import Storage, open_storage, storage_at, storage_of
 from session_store.backends.buffered import BufferedRepository
+from session_store.clock import Clock, utc_now
+from session_store.core.expiration import (
+    DEFAULT_EXPIRATION_HOURS,
+    ExpirationPolicy,
+    check_age,
+    check_expiration,
+    check_interval,
+)
 from session_store.core.operations import Moment
 from session_store.core.queries import StoreStats
-from session_store.errors import InvalidValueError, SettingsError
+from session_store.errors import SettingsError
 from session_store.repository import SessionRepository
 from session_store.service.checkpoints import SessionCheckpoints
 from session_store.service.cleanup import ArchivePolicy, Cleaner
 from session_store.service.metrics import metered, watch
-from session_store.service.reading import (
-    DEFAULT_EXPIRATION_HOURS,
-    Clock,
-    ExpirationPolicy,
-    check_expiration,
-    is_number,
-    utc_now,
-)
 from session_store.session import DEFAULT_APP_NAME
 
 HOURLY: Final = timedelta(hours=1)
-MAX_INTERVAL: Final = timedelta(days=366)
 SWEEP_BATCH: Final = 1000
 
 CUSTOM: Final = Storage("custom", None)
@@ -67,7 +66,7 @@ class SessionService(SessionCheckpoints):
         archive: ArchivePolicy | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        check_options(expiration_hours, expiration_policy, cleanup_interval)
+        check_interval(cleanup_interval)
         _check_archive(archive)
         counted = metered(repository, storage.type)
         super().__init__(
@@ -95,12 +94,12 @@ class SessionService(SessionCheckpoints):
         How many sessions it removed, in batches of 1,000, each its own transaction, after which
         ``on_removed`` is told how many these were.
         """
-        _check_age(max_age_hours)
+        check_age(max_age_hours)
         return self._sweep(max_age_hours=max_age_hours, on_removed=on_removed)
 
     def count_expired_sessions(self, max_age_hours: float | None = None) -> int:
         """How many sessions ``cleanup_expired_sessions`` would remove now."""
-        _check_age(max_age_hours)
+        check_age(max_age_hours)
         return self.repository.stats(self._moment(max_age_hours)).expired_sessions
 
     def force_save(self) -> int:
@@ -229,20 +228,6 @@ def _check_archive(archive: ArchivePolicy | None) -> None:
         Archive(archive.path)
 
 
-def check_options(
-    expiration_hours: float | None, policy: ExpirationPolicy, cleanup_interval: timedelta | None
-) -> None:
-    """``SettingsError`` says what can be used."""
-    check_expiration(expiration_hours, policy)
-    if cleanup_interval is not None and not timedelta(0) < cleanup_interval <= MAX_INTERVAL:
-        raise SettingsError("cleanup_interval must be more than 0 and at most a year; None: never")
-
-
-def _check_age(max_age_hours: float | None) -> None:
-    if max_age_hours is not None and not (is_number(max_age_hours) and max_age_hours >= 0):
-        raise InvalidValueError("max_age_hours", "must be a number, 0 or more")
-
-
 class InMemorySessionService(SessionService):
     """Sessions in the memory of this process: gone when it ends."""
 
@@ -290,7 +275,8 @@ class PersistentSessionService(SessionService):
         storage = storage_of(storage_url) if storage_url else storage_at(storage_type, storage_path)
         if storage.type == "memory":
             raise SettingsError("memory does not persist; use InMemorySessionService")
-        check_options(expiration_hours, expiration_policy, cleanup_interval)  # before it is opened
+        check_expiration(expiration_hours, expiration_policy)  # before it is opened
+        check_interval(cleanup_interval)
         _check_archive(archive)
         super().__init__(
             open_storage(storage, **options),

@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 from session_store.backends.json_file import atomic_file
 from session_store.backends.json_file.file_lock import FileLock
 from session_store.backends.json_file.session import record_from_json, typed
+from session_store.clock import Clock, utc_now
 from session_store.core.operations import Delete, Moment, Operation, Put
 from session_store.core.queries import Filter, position_of, scan_order
 from session_store.core.records import SessionRecord, StoredVersion
@@ -33,7 +34,6 @@ from session_store.errors import (
 )
 from session_store.repository import SessionRepository
 from session_store.service.cleanup import ArchivePolicy
-from session_store.service.reading import Clock, utc_now
 from session_store.session import Status
 from session_store.transfer import files
 from session_store.transfer import format as lines

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from session_store.clock import Clock, utc_now
 from session_store.core.operations import Delete, Moment, Operation, Put, Share
 from session_store.core.records import StoredVersion
 from session_store.errors import SessionExistsError, StaleSessionError, TransferError
 from session_store.repository import SessionRepository
-from session_store.service.reading import Clock, utc_now
 from session_store.session import SessionKey
 from session_store.transfer.importing import OnConflict, check_policy
 from session_store.transfer.sessions import (

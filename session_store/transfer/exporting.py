@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from session_store.clock import Clock, utc_now
 from session_store.core import codec
 from session_store.errors import CorruptStoreError, InvalidValueError, TransferError
 from session_store.repository import SessionRepository
-from session_store.service.reading import Clock, utc_now
 from session_store.transfer import files
 from session_store.transfer import format as lines
 from session_store.transfer.sessions import (

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from session_store.backends import Storage
+from session_store.clock import Clock, utc_now
 from session_store.core import codec
 from session_store.core.operations import Moment, Operation, Put, Share
 from session_store.core.records import EntryRecord, SessionRecord, StoredVersion
@@ -24,7 +25,6 @@ from session_store.errors import (
     TransferError,
 )
 from session_store.repository import SessionRepository
-from session_store.service.reading import Clock, utc_now
 from session_store.session import SessionKey
 from session_store.transfer import files, sources
 from session_store.transfer.checking import Item, items

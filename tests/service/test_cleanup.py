@@ -21,9 +21,9 @@ from session_store import (
     StoreUnavailableError,
 )
 from session_store.backends.memory import MemoryRepository
+from session_store.clock import utc_now
 from session_store.core.operations import Moment
 from session_store.service.cleanup import Cleaner
-from session_store.service.reading import utc_now
 from tests.service.support import FakeClock, Store, Wrapped, create_many, ids
 
 SOON = timedelta(milliseconds=20)
