@@ -41,6 +41,7 @@ from session_store.errors import (
 if TYPE_CHECKING:
     from session_store.backends import open_repository
     from session_store.core.queries import Page, Query, Window
+    from session_store.factory import create_session_service
     from session_store.repository import Moment, SessionRepository
     from session_store.service import (
         InMemorySessionService,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
         SessionService,
     )
     from session_store.service.aio import AsyncSessionService
-    from session_store.service.factory import create_session_service
     from session_store.session import (
         REMOVED,
         Applied,
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         Status,
     )
     from session_store.settings import Settings
+    from session_store.transfer.archive import ArchivePolicy
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ __all__ = [
     "REMOVED",
     "AmbiguousSessionError",
     "Applied",
+    "ArchivePolicy",
     "AsyncSessionService",
     "Changes",
     "CheckpointNotFoundError",
@@ -109,9 +111,10 @@ __all__ = [
 ]
 
 _LAZY = {
+    "ArchivePolicy": "session_store.transfer.archive",
     "AsyncSessionService": "session_store.service.aio",
     "open_repository": "session_store.backends",
-    "create_session_service": "session_store.service.factory",
+    "create_session_service": "session_store.factory",
     "Page": "session_store.core.queries",
     "Query": "session_store.core.queries",
     "Window": "session_store.core.queries",

@@ -14,7 +14,7 @@ from session_store.errors import SettingsError
 
 if TYPE_CHECKING:
     from session_store.cli.commands import Commands
-    from session_store.service.cleanup import ArchivePolicy
+    from session_store.transfer.archive import ArchivePolicy
 
 MOST_DAYS = 36_525
 
@@ -111,8 +111,8 @@ def _policy(arguments: argparse.Namespace) -> ArchivePolicy:
     from dataclasses import replace
     from datetime import timedelta
 
-    from session_store.service.cleanup import ArchivePolicy
-    from session_store.service.factory import archive_of
+    from session_store.factory import archive_of
+    from session_store.transfer.archive import ArchivePolicy
 
     policy = archive_of(settings_of(arguments.store))
     if arguments.archive:

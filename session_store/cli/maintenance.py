@@ -29,8 +29,8 @@ def backup(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
+    from session_store.factory import options_of
     from session_store.maintenance import verify_store
-    from session_store.service.factory import options_of
 
     settings, output = settings_of(arguments.store), Output()
 

@@ -198,7 +198,7 @@ def show(arguments: argparse.Namespace, report: Any, text: str) -> None:
 
 def source(store: str | None) -> AbstractContextManager[Source]:
     """A store to read from."""
-    from session_store.service.factory import options_of
+    from session_store.factory import options_of
     from session_store.transfer import sources
 
     settings = settings_of(store)
@@ -208,7 +208,7 @@ def source(store: str | None) -> AbstractContextManager[Source]:
 def destination(store: str | None) -> SessionRepository:
     """A store to write to."""
     from session_store.backends import open_storage
-    from session_store.service.factory import options_of
+    from session_store.factory import options_of
 
     settings = settings_of(store)
     return open_storage(settings.storage, **options_of(settings))

@@ -92,7 +92,7 @@ def _given(storage: Storage, url: str) -> dict[str, str]:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    from session_store.service.factory import options_of
+    from session_store.factory import options_of
 
     options = options_of(settings)
     if settings.storage.type == "sqlite":

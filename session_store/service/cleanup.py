@@ -7,28 +7,55 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol, TypeAlias
+
+from session_store.clock import Clock
+from session_store.core.operations import Moment
+from session_store.repository import SessionRepository
 
 JITTER: Final = 0.1
 """Share of the interval by which a run comes earlier or later, so that workers don't meet."""
 
+SWEEP_BATCH: Final = 1000
+"""Sessions that one transaction deletes."""
+
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchivePolicy:
-    """Where sessions go that the cleanup removes; also completed ones, which were last written so
-    long ago. Files are removed after ``retention``."""
+Stopping: TypeAlias = Callable[[], bool]
+"""Asked between two batches: whether to stop after the one that is done."""
 
-    path: str
-    completed_after: timedelta | None = None
-    retention: timedelta | None = None
+Sweep: TypeAlias = Callable[[Stopping], int]
+"""Removes expired sessions in batches; how many it removed."""
 
 
-Sweep = Callable[[Callable[[], bool]], int]
-"""Removes expired sessions in batches, asking between two whether to stop; how many it removed."""
+class Archive(Protocol):
+    """Where sessions go instead of being lost: ``transfer.archive.ArchivePolicy`` is one."""
+
+    def sweep(
+        self, repository: SessionRepository, at: Moment, *, stopping: Stopping, clock: Clock
+    ) -> int:
+        """Move what is due ``at`` a moment out of ``repository``; how many sessions it were."""
+        ...
+
+
+def remove_expired(
+    repository: SessionRepository,
+    at: Moment,
+    *,
+    stopping: Stopping,
+    on_removed: Callable[[int], None],
+) -> int:
+    """Delete what is expired ``at`` a moment, in batches, each told ``on_removed``; how many."""
+    removed = 0
+    while not stopping():
+        batch = repository.remove_expired(at, SWEEP_BATCH)
+        removed += batch
+        on_removed(batch)
+        if batch < SWEEP_BATCH:
+            break
+    return removed
 
 
 class Cleaner:

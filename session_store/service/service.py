@@ -28,12 +28,11 @@ from session_store.core.queries import StoreStats
 from session_store.errors import SettingsError
 from session_store.repository import SessionRepository
 from session_store.service.checkpoints import SessionCheckpoints
-from session_store.service.cleanup import ArchivePolicy, Cleaner
+from session_store.service.cleanup import Archive, Cleaner, Stopping, remove_expired
 from session_store.service.metrics import metered, watch
 from session_store.session import DEFAULT_APP_NAME
 
 HOURLY: Final = timedelta(hours=1)
-SWEEP_BATCH: Final = 1000
 
 CUSTOM: Final = Storage("custom", None)
 """What the statistics say about a repository that the application opened itself."""
@@ -50,7 +49,7 @@ class SessionService(SessionCheckpoints):
 
     ``cleanup_interval``: how often expired sessions are removed in a thread of their own, first at
     the start, then with 10 % of jitter; ``None``: only by ``cleanup_expired_sessions``.
-    ``archive``: expired sessions go there instead of being lost.
+    ``archive``: expired sessions go there instead of being lost, to an ``ArchivePolicy``.
     ``storage`` is what the statistics say about where the sessions lie.
     """
 
@@ -63,11 +62,10 @@ class SessionService(SessionCheckpoints):
         expiration_policy: ExpirationPolicy = "idle",
         cleanup_interval: timedelta | None = HOURLY,
         auto_save: bool = True,
-        archive: ArchivePolicy | None = None,
+        archive: Archive | None = None,
         clock: Clock = utc_now,
     ) -> None:
         check_interval(cleanup_interval)
-        _check_archive(archive)
         counted = metered(repository, storage.type)
         super().__init__(
             counted if auto_save else BufferedRepository(counted),
@@ -194,38 +192,22 @@ class SessionService(SessionCheckpoints):
 
     def _sweep(
         self,
-        stopping: Callable[[], bool] = lambda: False,
+        stopping: Stopping = lambda: False,
         max_age_hours: float | None = None,
         on_removed: Callable[[int], None] = lambda _: None,
     ) -> int:
-        at, removed = self._moment(max_age_hours), 0
+        at = self._moment(max_age_hours)
         if self._archive:
             return self._archived(self._archive, at, stopping)
-        while not stopping():
-            batch = self.repository.remove_expired(at, SWEEP_BATCH)
-            removed += batch
-            on_removed(batch)
-            if batch < SWEEP_BATCH:
-                break
-        return removed
+        return remove_expired(self.repository, at, stopping=stopping, on_removed=on_removed)
 
-    def _archived(self, policy: ArchivePolicy, at: Moment, stopping: Callable[[], bool]) -> int:
+    def _archived(self, archive: Archive, at: Moment, stopping: Stopping) -> int:
         """What ``auto_save=False`` holds back may be what keeps a session alive: then later."""
-        from session_store.transfer.archive import swept
-
         buffer = self._buffer()
         if buffer and buffer.unsaved:
             return 0
         inner = buffer.inner if buffer else self.repository
-        return swept(inner, policy, at, stopping=stopping, clock=self._clock).sessions
-
-
-def _check_archive(archive: ArchivePolicy | None) -> None:
-    """Now, and not when the first cleanup comes."""
-    if archive:
-        from session_store.transfer.archive import Archive
-
-        Archive(archive.path)
+        return archive.sweep(inner, at, stopping=stopping, clock=self._clock)
 
 
 class InMemorySessionService(SessionService):
@@ -268,7 +250,7 @@ class PersistentSessionService(SessionService):
         storage_url: str | None = None,
         expiration_policy: ExpirationPolicy = "idle",
         cleanup_interval: timedelta | None = HOURLY,
-        archive: ArchivePolicy | None = None,
+        archive: Archive | None = None,
         clock: Clock = utc_now,
         **options: Any,
     ) -> None:
@@ -277,7 +259,6 @@ class PersistentSessionService(SessionService):
             raise SettingsError("memory does not persist; use InMemorySessionService")
         check_expiration(expiration_hours, expiration_policy)  # before it is opened
         check_interval(cleanup_interval)
-        _check_archive(archive)
         super().__init__(
             open_storage(storage, **options),
             storage=storage,

@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -33,7 +33,6 @@ from session_store.errors import (
     TransferError,
 )
 from session_store.repository import SessionRepository
-from session_store.service.cleanup import ArchivePolicy
 from session_store.session import Status
 from session_store.transfer import files
 from session_store.transfer import format as lines
@@ -214,6 +213,33 @@ def archive_sessions(
     return report
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchivePolicy:
+    """Where sessions go that the cleanup of a service removes; also completed ones, which were
+    last written so long ago. Files are removed after ``retention``.
+
+    ``SettingsError`` where zstd is missing: now, and not when the first cleanup comes.
+    """
+
+    path: str
+    completed_after: timedelta | None = None
+    retention: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        Archive(self.path)
+
+    def sweep(
+        self,
+        repository: SessionRepository,
+        at: Moment,
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+        clock: Clock = utc_now,
+    ) -> int:
+        """What a cleanup does with an archive; how many sessions left the store."""
+        return swept(repository, self, at, stopping=stopping, clock=clock).sessions
+
+
 def swept(
     repository: SessionRepository,
     policy: ArchivePolicy,
@@ -223,7 +249,7 @@ def swept(
     on_progress: Progress = no_progress,
     clock: Clock = utc_now,
 ) -> ArchiveReport:
-    """What a cleanup does with an archive: it moves what is due, and prunes."""
+    """Move what is due by a policy, and prune; what was done."""
     archive, after = Archive(policy.path), policy.completed_after
     report = archive_sessions(
         repository,

@@ -134,7 +134,7 @@ def test_cleanup_runs_removals_and_failures_are_counted(
 def test_a_run_of_several_batches_is_one_run(
     watcher: Watcher, clock: FakeClock, counted: SessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("session_store.service.service.SWEEP_BATCH", 2)
+    monkeypatch.setattr("session_store.service.cleanup.SWEEP_BATCH", 2)
     for number in range(5):
         counted.create_session(user_id="ada", session_id=f"s{number}")
     clock.advance(hours=1000)

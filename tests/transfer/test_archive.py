@@ -23,16 +23,21 @@ from session_store.errors import (
     StoreUnavailableError,
     TransferError,
 )
+from session_store.factory import create_session_service
 from session_store.repository import SessionRepository
 from session_store.service import PersistentSessionService
-from session_store.service.cleanup import ArchivePolicy
-from session_store.service.factory import create_session_service
 from session_store.session import Status
 from session_store.settings import Settings
 from session_store.testing.given import KEY, OTHERS, after, at, change, create, load, messages
 from session_store.transfer import archive as module
 from session_store.transfer import files
-from session_store.transfer.archive import Archive, archive_sessions, restore_session, swept
+from session_store.transfer.archive import (
+    Archive,
+    ArchivePolicy,
+    archive_sessions,
+    restore_session,
+    swept,
+)
 from session_store.transfer.importing import import_sessions
 from session_store.transfer.sessions import stored_versions
 from tests.backends.places import quick_directory

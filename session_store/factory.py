@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from session_store.service.cleanup import ArchivePolicy
-from session_store.service.service import (
+from session_store.service import (
     InMemorySessionService,
     PersistentSessionService,
     SessionService,
 )
 from session_store.settings import Settings
+
+if TYPE_CHECKING:
+    from session_store.transfer.archive import ArchivePolicy
 
 
 def create_session_service(settings: Settings | None = None) -> SessionService:
@@ -51,6 +53,8 @@ def archive_of(settings: Settings) -> ArchivePolicy | None:
     """Where they say that sessions go at their end."""
     if settings.archive_path is None:
         return None
+    from session_store.transfer.archive import ArchivePolicy
+
     return ArchivePolicy(
         path=settings.archive_path,
         completed_after=_days(settings.archive_completed_days),
