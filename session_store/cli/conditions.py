@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from session_store.presentation.times import time_of
 
 if TYPE_CHECKING:
-    from session_store.service.reading import Conditions
+    from session_store.service.keywords import Conditions
 
 STATUSES: Final = ("created", "running", "paused", "completed", "failed")
 """Those of ``session.Status``, which ``--help`` does without; a test compares them."""

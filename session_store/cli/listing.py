@@ -17,7 +17,7 @@ from session_store.presentation.times import ago, iso
 if TYPE_CHECKING:
     from session_store.cli.commands import Commands
     from session_store.service import SessionService
-    from session_store.service.reading import Conditions
+    from session_store.service.keywords import Conditions
     from session_store.session import SessionHead
 
 FIELDS: Final = "session_id, user_id, app_name, status, entries, updated_at, title"

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial, wraps
-from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack
 
 import anyio
 import anyio.to_thread
 
 from session_store.core.queries import MAX_PAGE, Page
-from session_store.service.reading import Conditions
+from session_store.service.keywords import Conditions
 from session_store.service.service import SessionService
 
 DEFAULT_THREADS: Final = 5
@@ -89,12 +88,7 @@ class AsyncSessionService:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         with anyio.CancelScope(shield=True):
             await self.close()
 

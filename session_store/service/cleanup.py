@@ -14,6 +14,8 @@ from session_store.clock import Clock
 from session_store.core.operations import Moment
 from session_store.repository import SessionRepository
 
+HOURLY: Final = timedelta(hours=1)
+
 JITTER: Final = 0.1
 """Share of the interval by which a run comes earlier or later, so that workers don't meet."""
 

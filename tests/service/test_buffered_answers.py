@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from session_store import NewEntry, SessionService, SessionStoreError, Status
 from session_store.backends.memory import MemoryRepository
-from session_store.service.reading import Conditions
+from session_store.service.keywords import Conditions
 from tests.service.support import FakeClock
 
 Step = Callable[[SessionService, FakeClock], object]

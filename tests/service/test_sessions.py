@@ -95,6 +95,18 @@ def test_every_method_that_takes_a_session_id_is_tried_here() -> None:
     assert takes_id - {"create_session", "discard_unsaved"} == set(CALLS)
 
 
+def test_a_keyword_that_no_method_has_is_refused_and_nothing_is_changed(
+    service: SessionService,
+) -> None:
+    before = ready_session(service, user_id="ada", session_id="s1")
+    for call in CALLS.values():
+        with pytest.raises(TypeError, match="usr_id"):
+            call(service, "s1", usr_id="ada")
+    with pytest.raises(TypeError, match="expected_version"):
+        CALLS["get_session"](service, "s1", expected_version=1)
+    assert service.get_session("s1") == before
+
+
 def test_a_session_is_found_by_its_id_alone(service: SessionService) -> None:
     for name, call in CALLS.items():
         ready_session(service, user_id="ada", session_id=name)
