@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from session_store.cli.commands import OK, add_command, counted
+from session_store.cli.commands import OK, add_command
 from session_store.cli.conditions import add_session
 from session_store.cli.moving import show, told
 from session_store.cli.output import Output, add_json_option
 from session_store.cli.store import add_store_option, opened, settings_of
 from session_store.errors import SettingsError
+from session_store.presentation.counting import counted
 
 if TYPE_CHECKING:
     from session_store.cli.commands import Commands

@@ -26,8 +26,3 @@ def add_command(
     )
     parser.set_defaults(run=run)
     return parser
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """``1 session``, ``2,000 sessions``."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-
-from session_store.presentation.times import time_of
 
 if TYPE_CHECKING:
     from session_store.service.keywords import Conditions
@@ -15,6 +15,9 @@ STATUSES: Final = ("created", "running", "paused", "completed", "failed")
 """Those of ``session.Status``, which ``--help`` does without; a test compares them."""
 
 MAX_SECONDS: Final = 86_400
+
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO: Final = re.compile(rf"(\d{{1,6}})([{''.join(_UNITS)}])")
 
 TIMES: Final = {
     "--created-after": "created then or later: 2026-11-25, 2026-11-25T14:00Z, or 7d, 12h, 90m ago",
@@ -56,6 +59,18 @@ def conditions_of(arguments: argparse.Namespace) -> Conditions:
         "updated_before": arguments.updated_before,
         "metadata": dict(arguments.metadata or ()),
     }
+
+
+def time_of(text: str) -> datetime:
+    """The time of an option: ISO 8601, or an age: 90m, 12h, 7d, 2w."""
+    try:
+        if age := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        problem = "is no time: use 2026-11-25, 2026-11-25T14:00Z, or an age: 90m, 12h, 7d, 2w"
+        raise argparse.ArgumentTypeError(f"{text!r} {problem}") from None
 
 
 def label_of(text: str) -> tuple[str, Any]:

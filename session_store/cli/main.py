@@ -29,13 +29,14 @@ from session_store.cli import (
 from session_store.cli import (
     maintenance as care,
 )
-from session_store.cli.commands import FAILED, INTERRUPTED, OK, add_command, counted
+from session_store.cli.commands import FAILED, INTERRUPTED, OK, add_command
 from session_store.cli.output import Output, add_json_option, say
 from session_store.errors import (
     AmbiguousSessionError,
     SessionNotFoundError,
     SessionStoreError,
 )
+from session_store.presentation.counting import counted
 
 if TYPE_CHECKING:
     from session_store.cli.commands import Commands

@@ -6,10 +6,11 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from session_store.cli.commands import FAILED, OK, add_command, counted
+from session_store.cli.commands import FAILED, OK, add_command
 from session_store.cli.moving import destination, show, told
 from session_store.cli.output import Output, add_json_option
 from session_store.cli.store import add_store_option, settings_of
+from session_store.presentation.counting import counted
 
 if TYPE_CHECKING:
     from session_store.cli.commands import Commands

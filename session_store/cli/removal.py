@@ -8,11 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from session_store.cli.asking import add_yes_option, check_can_ask, is_meant
-from session_store.cli.commands import FAILED, OK, add_command, counted
+from session_store.cli.commands import FAILED, OK, add_command
 from session_store.cli.conditions import add_session, hours
 from session_store.cli.output import Output, add_json_option
 from session_store.cli.progress import progress
 from session_store.cli.store import add_store_option, opened
+from session_store.presentation.counting import counted
 
 if TYPE_CHECKING:
     from session_store.cli.commands import Commands

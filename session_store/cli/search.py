@@ -9,12 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from session_store.cli import listing
-from session_store.cli.commands import OK, add_command, counted
+from session_store.cli.commands import OK, add_command
 from session_store.cli.conditions import add_conditions, conditions_of, number_from
 from session_store.cli.output import STATUS_STYLES, Output, add_json_option, say
 from session_store.cli.progress import Advance, progress
 from session_store.cli.store import add_expired_option, add_store_option, opened
 from session_store.errors import SessionNotFoundError
+from session_store.presentation.counting import counted
 from session_store.presentation.times import minute
 
 if TYPE_CHECKING:

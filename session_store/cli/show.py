@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from session_store.cli.commands import OK, add_command
 from session_store.cli.conditions import add_session, number_from, seconds
+from session_store.cli.conversation import print_entry, print_session
 from session_store.cli.output import Output, add_json_option, say
 from session_store.cli.store import add_expired_option, add_store_option, opened, settings_of
 from session_store.errors import SessionNotFoundError
-from session_store.presentation import conversation
 
 if TYPE_CHECKING:
     from session_store.cli.commands import Commands
@@ -28,7 +28,7 @@ def show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.json(session.model_dump())
     else:
-        conversation.show(output, session, documents=arguments.documents)
+        print_session(output, session, documents=arguments.documents)
     return OK
 
 
@@ -107,7 +107,7 @@ class Following:
             if self._as_json:
                 self._output.json(entry.model_dump())
             else:
-                conversation.show_entry(self._output, entry, gap=not self._is_first)
+                print_entry(self._output, entry, gap=not self._is_first)
             self._last, self._is_first = entry, False
         self._output.flush()
 

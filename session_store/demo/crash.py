@@ -11,9 +11,9 @@ from typing import Final
 
 from session_store.demo import checks
 from session_store.demo.child import Writer
-from session_store.demo.screen import counted
 from session_store.demo.script import AT_ONCE
 from session_store.demo.stage import PREFIX, Stage
+from session_store.presentation.counting import counted
 
 KILL_AT: Final = 0.6
 """Share of the turns after which the writer is killed."""

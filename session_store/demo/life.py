@@ -10,10 +10,10 @@ from session_store.core.expiration import DEFAULT_EXPIRATION_HOURS
 from session_store.demo import checks
 from session_store.demo.conversations import Conversation
 from session_store.demo.errors import DemoError
-from session_store.demo.screen import counted
 from session_store.demo.script import checkpoint_id, half
 from session_store.demo.stage import Stage
 from session_store.errors import SessionNotFoundError
+from session_store.presentation.counting import counted
 from session_store.service import SessionService
 from session_store.session import SessionHead
 

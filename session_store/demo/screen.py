@@ -19,10 +19,6 @@ LONGEST_BAR: Final = 48
 CHART_MARGIN: Final = 12
 
 
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 class Screen:
     """Numbered steps on standard output; what a step proves stands under it."""
 

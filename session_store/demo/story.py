@@ -17,9 +17,10 @@ from session_store.demo.conversations import load
 from session_store.demo.crash import buffered, crash, recovery, resumption
 from session_store.demo.errors import DemoError
 from session_store.demo.life import another_way, expiration
-from session_store.demo.screen import Screen, counted
+from session_store.demo.screen import Screen
 from session_store.demo.stage import PREFIX, Stage
 from session_store.demo.statistics import statistics
+from session_store.presentation.counting import counted
 
 SCENES: Final = (
     crash,

@@ -5,43 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from session_store.cli.commands import counted
-from session_store.cli.output import STATUS_STYLES
-from session_store.presentation.escaping import json_text, line
+from session_store.presentation.escaping import json_text
 from session_store.presentation.times import minute
 
 if TYPE_CHECKING:
-    from session_store.cli.output import Output
-    from session_store.session import Entry, Session, SessionHead
+    from session_store.session import Entry, SessionHead
 
 SPEAKERS: Final = ("role", "sender", "author", "name", "speaker", "from", "agent")
 WORDS: Final = ("text", "content", "message", "body")
 """The names under which applications keep who speaks and what is said."""
 
-INDENT: Final = "    "
 SHORT: Final = 72
+"""Characters of JSON that stand in one line."""
 
 
-def show(output: Output, session: Session, *, documents: bool = False) -> None:
-    """The head, then the entries."""
-    _show_head(output, session)
-    if documents:
-        for name in ("state", "agent_states"):
-            output.line((f"{name}:", "dim"))
-            output.text(json_text(getattr(session, name), indent=2), indent="  ")
-    for entry in session.entries:
-        show_entry(output, entry)
-
-
-def show_entry(output: Output, entry: Entry, *, gap: bool = True) -> None:
-    """Its number, kind and time in one line, and under it what it says."""
-    if gap:
-        output.line()
-    time = f"{entry.created_at:%Y-%m-%d %H:%M:%S}"
-    output.line((f"#{entry.seq}", "bold"), (f" {entry.kind} {time}", "dim"))
-    speaker, said = _SAYINGS.get(entry.kind, speech)(entry.payload)
-    opening = f"{line(speaker)}:" if speaker else ""
-    output.text(f"{opening} {said}".lstrip(), indent=INDENT, opening=len(opening))
+def said(entry: Entry) -> tuple[str, str]:
+    """Who speaks in an entry, or ``""``, and what is said."""
+    return _SAYINGS.get(entry.kind, speech)(entry.payload)
 
 
 def speech(payload: Any) -> tuple[str, str]:
@@ -98,18 +78,8 @@ def _words(value: Any) -> str | None:
     return None
 
 
-def _show_head(output: Output, head: SessionHead) -> None:
-    status = head.status.value
-    output.line((head.session_id, "bold"), f" of {head.user_id} in {head.app_name}")
-    output.line(
-        (status, STATUS_STYLES[status]),
-        f", {counted(head.last_seq, 'entry', 'entries')}, version {head.version}",
-    )
-    for name, value in _facts(head):
-        output.line((f"{name}: ", "dim"), value)
-
-
-def _facts(head: SessionHead) -> Iterator[tuple[str, str]]:
+def facts(head: SessionHead) -> Iterator[tuple[str, str]]:
+    """Its times and its labels, by their names."""
     for name in ("created", "updated", "completed", "expires"):
         time = getattr(head, f"{name}_at")
         if time is not None:

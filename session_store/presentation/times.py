@@ -1,29 +1,13 @@
-"""Times as people write and read them at a command line; all are UTC unless they say otherwise."""
+"""Times as people and programs read them, in UTC."""
 
 from __future__ import annotations
 
-import argparse
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO: Final = re.compile(rf"(\d{{1,6}})([{''.join(_UNITS)}])")
 _STEPS: Final = ((86_400, "day"), (3600, "hour"), (60, "min"))
 _NOW: Final = 60
 _LONG: Final = 30 * 86_400
-
-
-def time_of(text: str) -> datetime:
-    """The time of an option: ISO 8601, or an age: 90m, 12h, 7d, 2w."""
-    try:
-        if age := _AGO.fullmatch(text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        time = datetime.fromisoformat(text)
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        problem = "is no time: use 2026-11-25, 2026-11-25T14:00Z, or an age: 90m, 12h, 7d, 2w"
-        raise argparse.ArgumentTypeError(f"{text!r} {problem}") from None
 
 
 def iso(time: datetime) -> str:

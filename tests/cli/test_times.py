@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from session_store.presentation.times import ago, ahead, iso, time_of
+from session_store.cli.conditions import time_of
+from session_store.presentation.times import ago, ahead, iso
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
