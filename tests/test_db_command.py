@@ -16,7 +16,8 @@ import pytest
 from session_store.backends.sql import schema
 from session_store.backends.sql.names import Names
 from session_store.backends.sql.sqlite.store import open_sqlite
-from session_store.cli.main import main, make_parser
+from session_store.cli.main import main
+from session_store.cli.parser import make_parser
 from session_store.testing.given import count, create
 from tests.migrations.support import ROOT, catalog, revision_in, upgrade, with_revision
 from tests.servers.postgres import PostgresServer

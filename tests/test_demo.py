@@ -18,7 +18,8 @@ import pytest
 from rich.console import Console
 
 from session_store import InMemorySessionService
-from session_store.cli.main import ALL, main
+from session_store.cli.demo import ALL
+from session_store.cli.main import main
 from session_store.demo import checks, crash
 from session_store.demo.checks import Acknowledged
 from session_store.demo.child import Writer

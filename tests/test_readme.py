@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store.cli.main import make_parser
+from session_store.cli.parser import make_parser
 from session_store.settings import PREFIX, Settings
 from tests.cli.support import on_terminal
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from session_store.cli.commands import OK, add_command
@@ -17,12 +18,9 @@ PATHS: Final = ("store", "file", "keep")
 """Arguments that are, or may be, names of files."""
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     import shtab
 
-    from session_store.cli.main import make_parser
-
-    parser = make_parser()
     for action in _actions(parser):
         if action.dest in PATHS:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
@@ -40,11 +38,12 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
                 yield from _actions(child)
 
 
-def add_to(commands: Commands) -> None:
+def add_to(commands: Commands, whole: argparse.ArgumentParser) -> None:
+    """``whole`` is the parser of all commands, which is complete when one is run."""
     parser = add_command(
         commands,
         "completion",
-        run,
+        partial(run, whole),
         does="print what makes a shell complete commands and options",
         example="session-store completion bash > ~/.local/share/bash-completion/completions/"
         "session-store",

@@ -16,7 +16,8 @@ import pytest
 
 from session_store import PersistentSessionService, Status, __version__
 from session_store.cli.conditions import STATUSES
-from session_store.cli.main import main, make_parser
+from session_store.cli.main import main
+from session_store.cli.parser import make_parser
 from session_store.demo import story
 from tests.cli.support import run
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from session_store.backends.json_file.format import encode
 from session_store.backends.memory import MemoryRepository, SessionTable
-from session_store.cli.main import make_parser
+from session_store.cli.parser import make_parser
 from session_store.session import NewCheckpoint
 from session_store.settings import PREFIX, Settings
 from session_store.testing.given import KEY, OTHERS, application, creation
