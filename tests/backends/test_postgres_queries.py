@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from session_store.backends.sql import statements
-from session_store.backends.sql.postgresql.connection import StoreConnection, connected
+from session_store.backends.sql.postgresql.connecting import StoreConnection, connected
 from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
 from session_store.backends.sql.postgresql.url import PostgresUrl
 from session_store.backends.sql.statements import Statement

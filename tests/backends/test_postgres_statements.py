@@ -11,7 +11,7 @@ from types import FrameType
 import psycopg
 import pytest
 
-from session_store.backends.sql.postgresql.connection import StoreConnection, connected
+from session_store.backends.sql.postgresql.connecting import StoreConnection, connected
 from session_store.backends.sql.postgresql.errors import DeadlineError
 from session_store.backends.sql.postgresql.statements import PREPARED, Answer
 from session_store.backends.sql.postgresql.url import PostgresUrl

@@ -16,7 +16,7 @@ from typing import Final
 from session_store.backends import open_repository, storage_of
 from session_store.backends.json_file.format import Contents, decode, decode_edited, encode
 from session_store.backends.memory import MemoryRepository
-from session_store.backends.sql.postgresql.connection import _parameters
+from session_store.backends.sql.postgresql.connecting import _parameters
 from session_store.backends.sql.postgresql.url import PostgresUrl
 from session_store.cli.main import main
 from session_store.core.queries import from_cursor, to_cursor

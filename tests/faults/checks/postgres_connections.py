@@ -16,8 +16,8 @@ from unittest.mock import patch
 
 import psycopg
 
-from session_store.backends.sql.postgresql import connection as postgres_connection
-from session_store.backends.sql.postgresql.connection import StoreConnection
+from session_store.backends.sql.postgresql import connecting
+from session_store.backends.sql.postgresql.connecting import StoreConnection
 from session_store.backends.sql.postgresql.statements import Answer, PostgresStatements
 from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
 from session_store.errors import SessionStoreError, StoreUnavailableError
@@ -81,12 +81,12 @@ def a_failed_commit_is_repeated_unasked() -> Iterator[None]:
 @contextmanager
 def asynchronous_commit() -> Iterator[None]:
     """The server acknowledges what is in its memory only."""
-    ours = postgres_connection.settings
+    ours = connecting.settings
 
     def theirs(timeout: float) -> dict[str, str]:
         return ours(timeout) | {"synchronous_commit": "off"}
 
-    with patch.object(postgres_connection, "settings", theirs):
+    with patch.object(connecting, "settings", theirs):
         yield
 
 

@@ -16,7 +16,7 @@ import psycopg
 
 from benchmarks import postgres_sweep
 from session_store.backends.sql import forks
-from session_store.backends.sql.postgresql.connection import StoreConnection
+from session_store.backends.sql.postgresql.connecting import StoreConnection
 from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
 from session_store.errors import StaleSessionError
 from session_store.repository import SessionRepository

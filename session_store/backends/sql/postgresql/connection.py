@@ -1,8 +1,7 @@
-"""psycopg's connections, made so that no call on them waits for ever.
+"""psycopg's connection with the client's deadline, and what its binary answers mean.
 
-Three deadlines, because each sees what the others can't: the server ends a statement that takes too
-long, TCP ends a connection whose packets are not confirmed, and the client ends a call on which
-nothing comes back, as behind a proxy that takes bytes and delivers none.
+The deadline ends a call on which nothing comes back, as behind a proxy that takes bytes and
+delivers none. Those of the server and of TCP are set where connections are made.
 """
 
 from __future__ import annotations
@@ -16,32 +15,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.abc import AdaptContext
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryLoader
 from psycopg.types.string import TextBinaryLoader
 
-from session_store.backends.sql.postgresql.errors import DeadlineError, UnreachableError
-from session_store.backends.sql.postgresql.statements import PostgresStatements
-from session_store.backends.sql.postgresql.url import PostgresUrl
-from session_store.errors import CorruptStoreError, SettingsError
+from session_store.backends.sql.postgresql.errors import DeadlineError
+from session_store.errors import CorruptStoreError
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
-APPLICATION_NAME: Final = "session_store"
-"""What ``pg_stat_activity`` shows, unless the URL says otherwise."""
-
-_CONNECT_TIMEOUT: Final = 10
 _CANCEL_TIMEOUT: Final = 5
-_SERVERS_SHARE: Final = 0.9
-"""Of the deadline: the server comes first, as it can end a statement and keep the connection."""
-
 _ZERO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """From which PostgreSQL counts microseconds."""
 
 
-class StoreConnection(psycopg.Connection[Any]):
+class DeadlineConnection(psycopg.Connection[Any]):
     """A connection whose calls raise ``DeadlineError`` after ``deadline`` seconds; once one has,
     the others do so at once, as what comes now is the answer to something else."""
 
@@ -52,7 +41,6 @@ class StoreConnection(psycopg.Connection[Any]):
         read_as_stored(self)
         self._socket = poll()
         self._socket.register(self.fileno(), POLLIN)
-        self.statements = PostgresStatements(self)
 
     def is_alive(self) -> bool:
         """Whether it can be used after it lay idle: a server that closed it, or is about to, has
@@ -96,57 +84,6 @@ class StoreConnection(psycopg.Connection[Any]):
                 raise DeadlineError
             self.pgconn.consume_input()
         return self.pgconn.get_result()
-
-
-def connected(url: PostgresUrl, timeout: float = 30.0, *, pooler: bool = False) -> StoreConnection:
-    """A connection in autocommit mode. ``timeout``: seconds for one statement.
-
-    ``pooler``: through a pooler that gives each transaction another session (PgBouncer's
-    transaction mode): nothing is prepared or set in a session. What the URL's parameters say comes
-    before our defaults. ``SettingsError`` for parameters that libpq does not know.
-    """
-    parameters = _parameters(url, timeout, pooler)
-    try:
-        connection = StoreConnection.connect(autocommit=True, prepare_threshold=None, **parameters)
-    except psycopg.OperationalError as error:
-        raise UnreachableError(*error.args) from None
-    connection.deadline, connection.statements.prepares = timeout, not pooler
-    return connection
-
-
-def settings(timeout: float) -> dict[str, str]:
-    """What every session or transaction of ours has set, in milliseconds."""
-    milliseconds = str(max(1, int(timeout * 1000 * _SERVERS_SHARE)))
-    return {
-        "statement_timeout": milliseconds,
-        "idle_in_transaction_session_timeout": milliseconds,
-    }
-
-
-def _parameters(url: PostgresUrl, timeout: float, pooler: bool) -> dict[str, Any]:
-    given = _given(url)
-    parameters = {
-        "application_name": APPLICATION_NAME,
-        "connect_timeout": max(1, int(min(timeout, _CONNECT_TIMEOUT))),
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
-        "tcp_user_timeout": int(timeout * 1000),
-    } | given
-    if not pooler:  # PgBouncer refuses "options"
-        ours = " ".join(f"-c {name}={value}" for name, value in settings(timeout).items())
-        parameters["options"] = f"{ours} {given.get('options', '')}".strip()
-    return parameters
-
-
-def _given(url: PostgresUrl) -> dict[str, Any]:
-    try:
-        return dict(conninfo_to_dict(url.conninfo))
-    except psycopg.Error:
-        raise SettingsError(
-            f"libpq can't read the URL of {url}: its parameters are those of PostgreSQL's manual, "
-            "'Parameter Key Words', such as ?sslmode=require"
-        ) from None
 
 
 def read_as_stored(context: AdaptContext) -> None:

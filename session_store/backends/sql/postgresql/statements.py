@@ -18,10 +18,10 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format
 
+from session_store.backends.sql.postgresql.connection import DeadlineConnection
+
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
-
-    from session_store.backends.sql.postgresql.connection import StoreConnection
 
 PREPARED: Final = 100
 """Statements that a connection keeps prepared: those that were used last."""
@@ -61,7 +61,7 @@ class PostgresStatements:
     Texts name their parameters ``$1``, ``$2`` and so on.
     """
 
-    def __init__(self, connection: StoreConnection) -> None:
+    def __init__(self, connection: DeadlineConnection) -> None:
         self.prepares = True
         self._connection, self._pgconn = connection, connection.pgconn
         self._adapted = Transformer(connection)

@@ -20,13 +20,10 @@ import psycopg
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.names import Names, checked_names
 from session_store.backends.sql.pool import ConnectionPool, Pool
-from session_store.backends.sql.postgresql import (
-    connection as postgres_connection,
-)
-from session_store.backends.sql.postgresql import (
-    layout as postgres_layout,
-)
-from session_store.backends.sql.postgresql.connection import StoreConnection
+from session_store.backends.sql.postgresql import connecting
+from session_store.backends.sql.postgresql import layout as postgres_layout
+from session_store.backends.sql.postgresql.connecting import StoreConnection
+from session_store.backends.sql.postgresql.connection import to_time
 from session_store.backends.sql.postgresql.errors import (
     DeadlineError,
     UnreachableError,
@@ -114,7 +111,7 @@ def open_postgres(
     url = PostgresUrl(url) if isinstance(url, str) else url
     names = checked_names(schema, table_prefix)
     pool = ConnectionPool(
-        partial(postgres_connection.connected, url, timeout, pooler=transaction_pooler),
+        partial(connecting.connected, url, timeout, pooler=transaction_pooler),
         size=pool_size,
         patience=timeout,
         driver_error=psycopg.Error,
@@ -139,7 +136,7 @@ class PostgresDialect(Dialect):
 
     def __init__(self, place: str, names: Names, patience: float, *, local: bool) -> None:
         self.place, self.names, self.patience = place, names, patience
-        self._settings = _set_local(postgres_connection.settings(patience)) if local else []
+        self._settings = _set_local(connecting.settings(patience)) if local else []
         self.is_bounded = not local
         self._raced = {f"{names.prefix}{name}" for name in _RACED}
         store = zlib.crc32(names.of("sessions").encode()) - 2**31
@@ -230,7 +227,7 @@ class PostgresDialect(Dialect):
     def time(self, value: datetime | None) -> datetime | None:
         return value
 
-    to_time = staticmethod(postgres_connection.to_time)
+    to_time = staticmethod(to_time)
 
     def labels(self, labels: Sequence[tuple[str, Scalar]]) -> tuple[str, dict[str, Any]]:
         """By the text of the value, which for equal values is the same: the codec wrote it."""

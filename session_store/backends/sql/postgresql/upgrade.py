@@ -15,7 +15,7 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc
 
-from session_store.backends.sql.postgresql import connection as postgres_connection
+from session_store.backends.sql.postgresql import connecting
 from session_store.backends.sql.postgresql.errors import translated
 from session_store.backends.sql.postgresql.url import PostgresUrl
 from session_store.backends.sql.schema import LOCK_TIMEOUT
@@ -106,7 +106,7 @@ def _engine(driver: psycopg.Connection[Any]) -> Engine:
 
 def _connected(url: PostgresUrl) -> psycopg.Connection[Any]:
     """As through a pooler, for there may be one; and a statement may take its time."""
-    connection = postgres_connection.connected(url, pooler=True)
+    connection = connecting.connected(url, pooler=True)
     connection.deadline = math.inf
     connection.autocommit = False
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
