@@ -21,11 +21,11 @@ MOST_DAYS = 36_525
 
 
 def archive(arguments: argparse.Namespace) -> int:
-    from session_store.transfer.archive import swept
+    from session_store.transfer.archive import archive_due
 
     policy = _policy(arguments)
     with opened(arguments) as service, told("archiving") as tell:
-        report = swept(service.repository, policy, service._moment(), on_progress=tell)
+        report = archive_due(service.repository, policy, service._moment(), on_progress=tell)
     kept = f"; {report.kept:,} were written to meanwhile and stay" if report.kept else ""
     pruned = f"; removed {counted(report.pruned, 'old file')}" if report.pruned else ""
     files = f"{counted(report.files, 'file')} of {report.bytes:,} bytes"

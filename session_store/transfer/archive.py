@@ -237,10 +237,10 @@ class ArchivePolicy:
         clock: Clock = utc_now,
     ) -> int:
         """What a cleanup does with an archive; how many sessions left the store."""
-        return swept(repository, self, at, stopping=stopping, clock=clock).sessions
+        return archive_due(repository, self, at, stopping=stopping, clock=clock).sessions
 
 
-def swept(
+def archive_due(
     repository: SessionRepository,
     policy: ArchivePolicy,
     at: Moment,

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import session_store
+import session_store.service
 from tests.service.test_lifecycle import run
 
 LOADED = """
@@ -33,6 +34,17 @@ def test_a_service_in_memory_or_on_a_file_needs_no_database() -> None:
         "from session_store import InMemorySessionService\n"
         "with InMemorySessionService() as s: s.create_session(user_id='ada')"
     ).isdisjoint({"sqlalchemy", "alembic", "anyio", "sqlite3"})
+
+
+def test_a_service_knows_no_archive_but_the_one_it_is_given() -> None:
+    done = run("import sys, session_store.service; print(*sys.modules)")
+    assert "session_store.service.service" in done.stdout.split()
+    assert not [name for name in done.stdout.split() if name.startswith("session_store.transfer")]
+
+
+@pytest.mark.parametrize("name", session_store.service.__all__)
+def test_every_service_is_in_its_package_too(name: str) -> None:
+    assert getattr(session_store.service, name) is getattr(session_store, name)
 
 
 @pytest.mark.parametrize("name", session_store.__all__)

@@ -34,9 +34,9 @@ from session_store.transfer import files
 from session_store.transfer.archive import (
     Archive,
     ArchivePolicy,
+    archive_due,
     archive_sessions,
     restore_session,
-    swept,
 )
 from session_store.transfer.importing import import_sessions
 from session_store.transfer.sessions import stored_versions
@@ -339,7 +339,7 @@ def test_retention_removes_old_files_with_their_indexes(
     many(memory, 3)
     archive_sessions(memory, archive, ALL, clock=lambda: moment.now)
     later = [moment.now + timedelta(days=days) for days in (29, 31)]
-    pruned = [swept(memory, policy, Moment(now)).pruned for now in later]
+    pruned = [archive_due(memory, policy, Moment(now)).pruned for now in later]
     assert pruned == [0, 1]
     assert not [*archive.directory.rglob("*.zst")]
 
