@@ -226,7 +226,7 @@ def test_a_large_export_needs_little_memory(tmp_path: Path) -> None:
     """4,000 sessions of 40 entries in a process whose peak is told; all at once take 200 MB."""
     code = f"""
 import resource
-from session_store.backends.sql.sqlite import open_sqlite
+from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.transfer.exporting import export_sessions
 from tests.transfer.support import many
 with open_sqlite({str(tmp_path / "a.db")!r}, synchronous="NORMAL") as repository:
