@@ -25,11 +25,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
+from sqlalchemy import Select, insert, select, table
+from sqlalchemy import column as column_named
+
 from benchmarks.content import utterance
 from session_store.backends.sql import statements
+from session_store.backends.sql.names import PLAIN
+from session_store.backends.sql.prepared import value
 from session_store.backends.sql.repository import SqlRepository
-from session_store.backends.sql.runner import Statements
+from session_store.backends.sql.rows import RowFormat
 from session_store.backends.sql.sqlite.store import open_sqlite
+from session_store.backends.sql.tables import Tables, tables_of
+from session_store.backends.sql.writing import Writing
 from session_store.core.operations import Moment
 from session_store.core.queries import Query
 from session_store.core.records import EntryRecord
@@ -52,7 +59,7 @@ def checksum(payload: str) -> int:
 def checked() -> Iterator[None]:
     """Stores write the column ``checksum``, and compare it."""
 
-    def entries(self: SqlRepository, rows: Iterable[Sequence[Any]]) -> list[EntryRecord]:
+    def entries(self: RowFormat, rows: Iterable[Sequence[Any]]) -> list[EntryRecord]:
         to_time, crc32 = self._dialect.to_time, zlib.crc32
         found = []
         for seq, entry_id, kind, payload, created_at, version, checksum in rows:
@@ -62,9 +69,7 @@ def checked() -> Iterator[None]:
             found.append(EntryRecord(seq, entry_id, kind, payload, time, version))
         return found
 
-    def append(
-        self: SqlRepository, run: Statements, session: int | None, new: Iterable[EntryRecord]
-    ) -> None:
+    def append(self: Writing, session: int | None, new: Iterable[EntryRecord]) -> None:
         to_column = self._dialect.time
         rows = [
             entry._asdict()
@@ -73,20 +78,27 @@ def checked() -> Iterator[None]:
             for entry in new
         ]
         if rows:
-            run.run_many(statements.INSERT_ENTRY, rows)
+            self._run.run_many(statements.new_entry(self._tables), rows)
 
-    insert = statements.INSERT_ENTRY.replace("version)", "version, checksum)", 1)
-    insert = insert.replace(":version)", ":version, :checksum)")
-    history = statements._HISTORY.replace("version FROM", "version, checksum FROM").replace(
-        "version\nFROM", "version, checksum\nFROM"
-    )
+    entries_of = tables_of(PLAIN).entries
+    names = (*(column.name for column in entries_of.c), "checksum")
+    new = insert(table(entries_of.name, *map(column_named, names)))
+    new = new.values({name: value(name) for name in names})
+
+    def history(tables: Tables) -> Select[Any]:
+        return select(
+            *statements.columns(tables.entries, statements.ENTRY), column_named(names[-1])
+        )
+
+    statements._history.cache_clear()
     with (
-        patch.object(SqlRepository, "_entries", entries),
-        patch.object(SqlRepository, "_append", append),
-        patch.object(statements, "INSERT_ENTRY", insert),
-        patch.object(statements, "_HISTORY", history),
+        patch.object(RowFormat, "entries", entries),
+        patch.object(Writing, "_append", append),
+        patch.object(statements, "new_entry", lambda _: new),
+        patch.object(statements, "_entries", history),
     ):
         yield
+    statements._history.cache_clear()
 
 
 def add_column(path: Path) -> None:

@@ -15,12 +15,14 @@ from sqlalchemy import Column, Dialect, Index, PrimaryKeyConstraint, Table, Uniq
 from sqlalchemy.dialects import postgresql, sqlite
 
 from session_store.backends.sql import schema
-from session_store.backends.sql.tables import Base
+from session_store.backends.sql.names import PLAIN
+from session_store.backends.sql.tables import tables_of
 from session_store.cli.target import NOWHERE
 
 POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 SQLITE: Dialect = sqlite.dialect()
 DIALECTS = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+METADATA = tables_of(PLAIN).metadata
 DOCS = Path(__file__).parent
 PAGE = DOCS / "schema.md"
 
@@ -46,10 +48,10 @@ def sql(dialect: str) -> str:
 def diagram() -> str:
     """An entity-relationship diagram for Mermaid."""
     lines = ["```mermaid", "erDiagram"]
-    for table in Base.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         for key in table.foreign_key_constraints:
             lines.append(f"    {key.referred_table.name} ||--o{{ {table.name} : has")
-    for table in Base.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         lines.append(f"    {table.name} {{")
         lines += [f"        {_attribute(table, column)}" for column in table.columns]
         lines.append("    }")
@@ -57,7 +59,7 @@ def diagram() -> str:
 
 
 def tables() -> Iterator[str]:
-    for table in Base.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         yield f"### {table.name}\n\n{table.comment}.\n"
         yield "| column | PostgreSQL | SQLite | null | |\n|---|---|---|---|---|"
         for column in table.columns:

@@ -5,7 +5,8 @@ not ours are not looked at, and a host's logging stays as it is.
 
 What can be said is said by ``alembic -x name=value``, by the configuration's ``attributes``, or in
 the section of the ini file: ``url`` (there ``sqlalchemy.url``), ``schema``, ``prefix``. Attributes
-may also hold a ``connection``, or a ``file``, an SQLite store.
+may also hold a ``connection``, or a ``file``, an SQLite store, with the ``names`` of its tables,
+and ``on_set_aside``, which is told of rows that could not stay where they were.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from sqlalchemy import Connection, MetaData
 
 from session_store.backends import NO_DRIVER, sqlite_file
 from session_store.backends.sql import schema
-from session_store.backends.sql.named_tables import named_tables
-from session_store.backends.sql.names import Names
+from session_store.backends.sql.names import PLAIN, Names
 from session_store.backends.sql.postgresql import layout as postgres_layout
 from session_store.backends.sql.postgresql.url import PostgresUrl
 from session_store.backends.sql.sqlite.file import located
 from session_store.backends.sql.sqlite.upgrade import upgrading
+from session_store.backends.sql.tables import tables_of
 from session_store.cli.target import NOWHERE, Target, target
 from session_store.errors import SchemaError, SessionStoreError, SettingsError
 
@@ -69,6 +70,7 @@ def options(names: Names) -> dict[str, Any]:
         # default.
         "transactional_ddl": True,
         "on_version_apply": [applied, *config.attributes.get("on_version_apply", ())],
+        "on_set_aside": config.attributes.get("on_set_aside"),
     }
 
 
@@ -83,7 +85,7 @@ def configure(connection: Connection, names: Names) -> None:
     dialect = connection.dialect
     # Alembic calls the default schema None.
     own_schema = None if names.schema == dialect.default_schema_name else names.schema
-    metadata = named_tables(names._replace(schema=own_schema), dialect.name)
+    metadata = tables_of(names._replace(schema=own_schema), dialect.name).metadata
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -103,10 +105,10 @@ def run_on(connection: Connection) -> None:
     do(connection, names, "the database")
 
 
-def run_on_file(path: Path, **patience: float) -> None:
-    with upgrading(path, **patience) as connection:
-        configure(connection, Names())
-        do(connection, Names(), str(path))
+def run_on_file(path: Path, names: Names, patience: float = schema.PATIENCE) -> None:
+    with upgrading(path, patience, names) as connection:
+        configure(connection, names)
+        do(connection, names, str(path))
 
 
 def run_on_server(url: PostgresUrl, names: Names) -> None:
@@ -172,13 +174,13 @@ def run_migrations_online() -> None:
     if "connection" in given:
         run_on(given["connection"])
     elif "file" in given:
-        run_on_file(given["file"], patience=given["patience"])
+        run_on_file(given["file"], given.get("names", PLAIN), given["patience"])
     else:
         storage, names = wanted()
         if storage.url is not None:
             run_on_server(storage.url, names)
         else:
-            run_on_file(located(sqlite_file(str(storage.path))))
+            run_on_file(located(sqlite_file(str(storage.path))), names)
 
 
 def run_migrations_offline() -> None:

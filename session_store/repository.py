@@ -126,6 +126,7 @@ from session_store.core.queries import (
     Query,
     StoreStats,
     Window,
+    check_complete,
     checked_filter,
     checked_limit,
     checked_window,
@@ -180,11 +181,13 @@ class SessionRepository(ABC):
     def load(self, key: SessionKey, at: Moment, window: Window = WHOLE) -> Session:
         """The session with its history, or the ``window`` of it, in the order of ``seq``.
 
-        ``SessionNotFoundError`` when no live session has the key.
+        ``SessionNotFoundError`` when no live session has the key. ``CorruptStoreError`` when an
+        entry is missing: no part of a history is ever taken for all of it.
         """
         found = self.fetch(checked_key(key), checked_window(window))
         if found is None or at.is_expired(found[0]):
             raise SessionNotFoundError(key)
+        check_complete(*found, window)
         return to_session(*found)
 
     def apply(

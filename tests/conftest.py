@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
+from session_store import open_repository
 from session_store.backends.memory import MemoryRepository
 from session_store.repository import SessionRepository
 from session_store.testing import Reopen
@@ -55,9 +56,7 @@ def _open_file(directory: Path) -> SessionRepository:
 
 
 def _open_sqlite(directory: Path) -> SessionRepository:
-    from session_store.backends.sql.sqlite.store import open_sqlite
-
-    return open_sqlite(directory / "sessions.db")
+    return open_repository(f"sqlite:///{directory / 'sessions.db'}")
 
 
 BACKENDS = {

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -18,7 +20,7 @@ from session_store.backends.sql.names import Names
 from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.cli.main import main
 from session_store.cli.parser import make_parser
-from session_store.testing.given import count, create
+from session_store.testing.given import count, create, load
 from tests.migrations.support import ROOT, catalog, revision_in, upgrade, with_revision
 from tests.servers.postgres import PostgresServer
 
@@ -147,9 +149,31 @@ def test_a_store_without_tables_is_refused(
     assert "name a database: SESSION_STORAGE_URL=" in failed(capsys, "upgrade", *arguments)
 
 
-def test_names_are_refused_where_they_mean_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    said = failed(capsys, "upgrade", "--url", "sqlite:///x.db", "--prefix", "yy8_")
-    assert "are for PostgreSQL" in said
+def test_a_schema_is_refused_where_it_means_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    said = failed(capsys, "upgrade", "--url", "sqlite:///x.db", "--schema", "zz9")
+    assert "is for PostgreSQL" in said
+
+
+def test_a_prefix_puts_the_tables_beside_others_in_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as theirs, theirs:
+        theirs.execute("CREATE TABLE sessions (theirs INTEGER)")
+    place = ["--url", f"sqlite:///{path}", "--prefix", "yy8_"]
+    for command in ("upgrade", "check", "current"):
+        assert main(["db", command, *place]) == 0, command
+    with open_sqlite(path, table_prefix="yy8_") as store:
+        create(store, history=["hi"])
+        assert load(store).last_seq == 1
+    assert main(["db", "downgrade", "base", "--yes", *place]) == 0
+    with closing(sqlite3.connect(path)) as theirs:
+        left = {name for (name,) in theirs.execute("SELECT name FROM sqlite_master")}
+        assert theirs.execute("PRAGMA application_id").fetchone() == (0,)
+    assert left - {"sqlite_sequence", f"yy8_{schema.VERSION_TABLE}"} <= {
+        "sessions",
+        f"sqlite_autoindex_yy8_{schema.VERSION_TABLE}_1",
+    }
 
 
 @pytest.mark.parametrize("option", ["--schema", "--prefix"])

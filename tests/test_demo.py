@@ -121,10 +121,13 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("tampering", "message"),
     [
-        ("DELETE FROM session_entries WHERE seq = 2 AND session = 1", "acknowledged turns, "),
+        (
+            "DELETE FROM session_entries WHERE seq = 2 AND session = 1",
+            "its entries are not all of 1 to ",
+        ),
         ("UPDATE session_entries SET payload = '{}' WHERE seq = 2 AND session = 1", " 1 lost"),
-        ("UPDATE session_entries SET seq = 999 WHERE seq = 2 AND session = 1", " 1 lost"),
-        ("UPDATE sessions SET last_seq = last_seq + 1 WHERE id = 1", "not numbered 1, 2, 3"),
+        ("UPDATE session_entries SET seq = 99 WHERE seq = 2 AND session = 1", "are not all of"),
+        ("UPDATE sessions SET last_seq = last_seq + 1 WHERE id = 1", "are not all of"),
         ("DELETE FROM sessions WHERE id = 1", " lost"),
     ],
     ids=["removed", "altered", "moved", "not counted", "whole session"],

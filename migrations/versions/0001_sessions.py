@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import context, op
 from sqlalchemy.dialects import postgresql
 
-from session_store.backends.sql.revising import of, on_sqlite, own, schema
+from session_store.backends.sql.revising import is_alone, of, on_sqlite, own, schema
 from session_store.backends.sql.sqlite import layout as sqlite_layout
 from session_store.backends.sql.sqlite import upgrade as sqlite_upgrade
 
@@ -64,7 +64,7 @@ COMMENTS = {
 
 
 def upgrade() -> None:
-    if on_sqlite():
+    if on_sqlite() and is_alone():
         op.execute(f"PRAGMA application_id = {sqlite_layout.APPLICATION_ID}")
         if not context.is_offline_mode():
             sqlite_layout.set_aside(sqlite_upgrade.driver(op.get_bind()))
@@ -82,7 +82,7 @@ def downgrade() -> None:
     _execute("DROP VIEW {view}")
     for table in ("shared_states", "session_entries", "sessions"):
         op.drop_table(own(table), schema=schema())
-    if on_sqlite():
+    if on_sqlite() and is_alone():
         op.execute("PRAGMA application_id = 0")
         if not context.is_offline_mode():
             sqlite_layout.put_back(sqlite_upgrade.driver(op.get_bind()))

@@ -12,6 +12,7 @@ from typing import Any
 from alembic import context, op
 
 from session_store.backends.legacy import converted
+from session_store.backends.sql.revising import is_alone, on_sqlite
 from session_store.backends.sql.sqlite import layout as sqlite_layout
 from session_store.backends.sql.sqlite import upgrade as sqlite_upgrade
 from session_store.backends.sql.sqlite.layout import LEGACY_TABLE
@@ -37,7 +38,7 @@ VALUES (:session, :seq, :entry_id, :kind, :payload, :created_at, :version)"""
 
 
 def upgrade() -> None:
-    if context.is_offline_mode() or op.get_context().dialect.name != "sqlite":
+    if context.is_offline_mode() or not (on_sqlite() and is_alone()):
         return
     connection = sqlite_upgrade.driver(op.get_bind())
     if _is_waiting(connection):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from session_store.backends.sql import schema
 from session_store.backends.sql.schema import HEAD, REVISIONS, TABLES
 from session_store.cli.commands import OK, add_command
-from session_store.cli.output import Output, add_json_option
+from session_store.cli.output import Output, add_json_option, say
 from session_store.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _alembic(arguments: argparse.Namespace) -> Iterator[Config]:
 
     made = schema.config()
     named = {name: getattr(arguments, name) for name in ("url", "schema", "prefix")}
-    made.attributes.update(named, on_version_apply=[_tell])
+    made.attributes.update(named, on_version_apply=[_tell], on_set_aside=say)
     made.stdout = made.output_buffer = sys.stdout
     try:
         with schema.alembic_lock:

@@ -6,7 +6,7 @@ import os
 from typing import Final, NamedTuple
 
 from session_store.backends import Storage, storage_of
-from session_store.backends.sql.names import Names
+from session_store.backends.sql.names import Names, checked_names
 from session_store.errors import SettingsError
 from session_store.settings import Settings
 
@@ -39,9 +39,9 @@ def target(url: str | None, schema: str | None = None, prefix: str | None = None
     storage = _database(settings.storage)
     if storage.type == "postgresql":
         return Target(storage, Names(settings.postgres_schema, settings.postgres_table_prefix))
-    if schema or prefix:
-        raise SettingsError("a schema and a table prefix are for PostgreSQL; leave them out")
-    return Target(storage, Names())
+    if schema:
+        raise SettingsError("a schema is for PostgreSQL; leave it out")
+    return Target(storage, checked_names(None, prefix or ""))
 
 
 def _database(storage: Storage) -> Storage:

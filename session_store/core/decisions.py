@@ -37,6 +37,7 @@ from session_store.session import (
     TRANSITIONS,
     Applied,
     NewCheckpoint,
+    SessionKey,
     Status,
 )
 
@@ -196,12 +197,12 @@ def _changed(
 def _next_record(operation: Apply, current: SessionRecord) -> SessionRecord:
     """The record after ``operation``, but for the entries that it appends."""
     record = _edited(operation, _rewound(operation, _restored(operation, current)))
-    status = _next_status(operation, record)
+    status = next_status(operation.key, record.status, operation.status, operation.is_activity)
     return record._replace(
         status=status.value,
         version=current.version + 1,
         updated_at=operation.at.now,
-        completed_at=_completed_at(operation, current, status),
+        completed_at=completed_at(current.completed_at, current.status, status, operation.at.now),
         expires_at=_expires_at(operation, record),
     )
 
@@ -243,22 +244,26 @@ def _merged_agents(text: str, edits: Sequence[tuple[str, Edit]]) -> str:
     return codec.encode_merged(agents, "agent_states")
 
 
-def _next_status(operation: Apply, record: SessionRecord) -> Status:
-    current, wanted = Status(record.status), operation.status
+def next_status(key: SessionKey, status: str, wanted: Status | None, is_activity: bool) -> Status:
+    """The status that follows ``status``; ``IllegalTransitionError`` where ``wanted`` may not."""
+    current = Status(status)
     if wanted is None:
-        starts = current is Status.CREATED and operation.is_activity
+        starts = current is Status.CREATED and is_activity
         return Status.RUNNING if starts else current
     legal = TRANSITIONS[current]
     if wanted not in legal:
         names = ", ".join(sorted(legal)) or "restored from a checkpoint or forked"
-        raise IllegalTransitionError(operation.key, current, wanted, names)
+        raise IllegalTransitionError(key, current, wanted, names)
     return wanted
 
 
-def _completed_at(operation: Apply, current: SessionRecord, status: Status) -> datetime | None:
-    if status == current.status:
-        return current.completed_at
-    return operation.at.now if status is Status.COMPLETED else None
+def completed_at(
+    was: datetime | None, before: str, status: Status, now: datetime
+) -> datetime | None:
+    """When a session whose status was ``before`` and is ``status`` now became completed."""
+    if status == before:
+        return was
+    return now if status is Status.COMPLETED else None
 
 
 def _expires_at(operation: Apply, record: SessionRecord) -> datetime | None:

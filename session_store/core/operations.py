@@ -238,7 +238,7 @@ def checked_apply(
         metadata=_edit(changes.metadata, "metadata"),
         app_state=_edit(changes.app_state, "app_state"),
         user_state=_edit(changes.user_state, "user_state"),
-        status=None if changes.status is None else _status(changes.status),
+        status=None if changes.status is None else checked_status(changes.status),
         expires_at=_expires_at(changes),
         entries=_entries(changes.entries),
         checkpoint=changes.checkpoint and _checkpoint(changes.checkpoint),
@@ -248,7 +248,8 @@ def checked_apply(
     )
 
 
-def _status(status: Status) -> Status:
+def checked_status(status: Any) -> Status:
+    """``InvalidValueError`` lists the ones that there are."""
     try:
         return Status(status)
     except ValueError:
@@ -258,7 +259,7 @@ def _status(status: Status) -> Status:
 def _restore(restored: Restored) -> EncodedRestore:
     documents = restored.documents
     return EncodedRestore(
-        status=_status(restored.status).value,
+        status=checked_status(restored.status).value,
         state=codec.encode_document(documents.state, "state"),
         agent_states=codec.encode_agents(documents.agent_states, "agent_states"),
         metadata=codec.encode_document(documents.metadata, "metadata"),

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from session_store.core import codec
 from session_store.core.operations import Moment
-from session_store.core.records import EntryRecord, SessionRecord, StoredVersion
+from session_store.core.records import EntryFields, EntryRecord, SessionRecord, StoredVersion
 from session_store.errors import CorruptStoreError, InvalidValueError
 from session_store.session import SessionHead, SessionKey, Status, Value
 
@@ -244,6 +244,27 @@ def checked_window(window: Window) -> Window:
     if window.kind is not None:
         codec.identifier(window.kind, "kind", codec.MAX_KIND_BYTES)
     return window
+
+
+def check_complete(record: SessionRecord, entries: Sequence[EntryFields], window: Window) -> None:
+    """``CorruptStoreError`` unless these are all entries of the window: each ``seq`` from the first
+    to the last, which is the session's. How many are of a kind, nobody knows."""
+    if window.kind is not None:
+        return
+    wanted = max(0, record.last_seq - (window.after or 0))
+    if window.last is not None:
+        wanted = min(wanted, window.last)
+    is_whole = len(entries) == wanted
+    if wanted and is_whole:
+        is_whole = (entries[0][0], entries[-1][0]) == (
+            record.last_seq - wanted + 1,
+            record.last_seq,
+        )
+    if not is_whole:
+        raise CorruptStoreError(
+            f"session {record.key}: its entries are not all of {record.last_seq - wanted + 1} to "
+            f"{record.last_seq}; `session-store verify` says which are missing"
+        )
 
 
 def _within(time: datetime, after: datetime | None, before: datetime | None) -> bool:

@@ -18,17 +18,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from session_store.core import codec
-from session_store.core.records import TIMES, SessionRecord
+from session_store.core.records import TIMES, EntryRecord, SessionRecord
 from session_store.errors import CorruptStoreError
+from session_store.maintenance import first_page
 from session_store.maintenance.findings import name_of, unreadable
 from session_store.maintenance.rebuild import Found, Rebuild, key_of
 from session_store.maintenance.rules import record_of
-from session_store.maintenance.scan import Row
-from session_store.maintenance.tables import ENTRY, RECORD, SqliteTables, as_text, stored_time
+from session_store.maintenance.scan import Ask, Row, Scan
+from session_store.maintenance.tables import SqliteTables, as_text, stored_time
 from session_store.session import SessionKey
 from session_store.transfer.sessions import Progress, Stored
 
 # ruff: noqa: S608 - only names of tables, columns and conditions of this module are in a text
+
+RECORD: Final = ", ".join(f'"{name}"' for name in SessionRecord._fields)
+ENTRY: Final = ", ".join(f'"{name}"' for name in EntryRecord._fields)
+"""In quotes, a column that a damaged schema has lost is no column; SQLite takes it for a text."""
 
 _PAGE: Final = 4096
 _SUFFIXES: Final = ("", "-wal", "-journal")
@@ -39,6 +44,10 @@ _SESSIONS: Final = (
 _ENTRIES: Final = (
     f"SELECT rowid, session, {ENTRY} FROM session_entries NOT INDEXED WHERE rowid > :after "
     "ORDER BY rowid LIMIT :limit"
+)
+_ASIDE: Final = (
+    "SELECT id, table_name, reason, content FROM session_quarantine NOT INDEXED WHERE id > :after "
+    "ORDER BY id LIMIT :limit"
 )
 _WITNESSES: Final = {
     "keys": "SELECT id, app_name, user_id, session_id FROM sessions "
@@ -106,9 +115,10 @@ class _Repair:
         self._put_sessions()
         self._tell_of_lost_rows()
         self._share(now)
+        self._keep_what_is_aside()
 
     def _collect(self, name: str, text: str) -> None:
-        self._insert(name, self._tables.scan(text).rows(self._lost(name)))
+        self._insert(name, Scan(self._page_of(text), {}).rows(self._lost(name)))
 
     def _lost(self, name: str) -> Any:
         def lost(first: int, last: int | None) -> None:
@@ -177,6 +187,21 @@ class _Repair:
             named = zip(SessionKey._fields, key or (None, None, None), strict=True)
             self._rebuild.set_aside(Found(name, {**dict(named), "row": number}, entries, _stored))
 
+    def _keep_what_is_aside(self) -> None:
+        """The new store begins with an empty quarantine; what was in this one goes to the file.
+        A store of an older release has none."""
+        query = "SELECT 1 FROM sqlite_master WHERE name = 'session_quarantine'"
+        if not self._damaged.execute(query).fetchone():
+            return
+        rows = Scan(self._page_of(_ASIDE), {}).rows(self._lost("session_quarantine"))
+        for _, table, reason, content in rows:
+            self._rebuild.aside(
+                "quarantine", {"table_name": table, "reason": reason, "content": content}
+            )
+
+    def _page_of(self, text: str) -> Ask:
+        return lambda values: self._tables.send((text, values))[0]
+
     def _share(self, now: datetime) -> None:
         for _, app, user, _, document in self._tables.shared(self._lost("shared_states")):
             self._rebuild.share(app, user, document, now)
@@ -220,15 +245,15 @@ def _copied(file: Path, copy: Path) -> Path:
 
 
 def _opened(file: Path, copy: Path, rebuild: Rebuild) -> sqlite3.Connection:
-    """As it is; or else with the first page of an empty store, in which the layout stands: every
-    store of a release has the same."""
+    """As it is; or else with a first page that says where its layout is, or with that of an empty
+    store, which has the same if the store was made by this release."""
     if connection := _tried(copy):
         return connection
     _write_first_page(copy)
     connection = _tried(copy)
     if connection is None or not _has_rows(connection):
         raise CorruptStoreError(f"{file}: nothing can be read of it; restore a backup")
-    rebuild.lose("the first page can't be read; that of an empty store is taken for it")
+    rebuild.lose("the first page can't be read; another is taken for it")
     return connection
 
 
@@ -264,7 +289,8 @@ def _write_first_page(copy: Path) -> None:
 
     empty = copy.with_name("empty.db")
     open_sqlite(empty).close()
-    page = bytearray(empty.read_bytes()[:_PAGE])
+    first = empty.read_bytes()[:_PAGE]
+    page = bytearray(first_page.made_from(copy, first) or first)
     page[28:40] = (copy.stat().st_size // _PAGE).to_bytes(4, "big") + bytes(8)
     with copy.open("r+b") as opened:
         opened.write(page)

@@ -13,8 +13,9 @@ from session_store.errors import CorruptStoreError
 
 Row: TypeAlias = tuple[Any, ...]
 
-Ask: TypeAlias = Callable[[str, Mapping[str, Any]], list[Row]]
-"""The rows of a statement; ``CorruptStoreError`` where it meets a damaged page."""
+Ask: TypeAlias = Callable[[Mapping[str, Any]], list[Row]]
+"""The rows of a statement with these values; ``CorruptStoreError`` where it meets a damaged page.
+"""
 
 Lost: TypeAlias = Callable[[int, int | None], None]
 """Told of the first and the last number of rows that can't be read; ``None``: all from there on."""
@@ -25,12 +26,11 @@ _LAST: Final = 2**63 - 1
 
 
 class Scan(NamedTuple):
-    """Of rows whose first column is their number: ``text`` asks for up to ``:limit`` of them, in
-    its order, with a number greater than ``:after``."""
+    """Of rows whose first column is their number: ``ask`` finds up to ``limit`` of them, in its
+    order, with a number greater than ``after``; ``values`` are what it takes beside these."""
 
-    text: str
-    values: Mapping[str, Any]
     ask: Ask
+    values: Mapping[str, Any]
 
     def rows(self, lost: Lost, after: int = 0) -> Iterator[Row]:
         """Each row that can be read, by its number."""
@@ -56,7 +56,7 @@ class Scan(NamedTuple):
     def page(self, after: int, limit: int) -> list[Row]:
         """Damaged pages may give numbers in no order, on which no scan could go on."""
         values = {**self.values, "after": min(after, _LAST), "limit": limit}
-        page = self.ask(self.text, values)
+        page = self.ask(values)
         numbers = [after, *(row[0] for row in page)]
         if any(type(n) is not int for n in numbers) or sorted(set(numbers)) != numbers:
             raise CorruptStoreError("rows are out of order")

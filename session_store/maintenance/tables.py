@@ -4,42 +4,87 @@ from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import sqlalchemy
+from sqlalchemy import ColumnElement, Table, TableClause, false, literal_column, select, tuple_
+from sqlalchemy.sql.elements import quoted_name
+
+from session_store.backends.sql.names import PLAIN
+from session_store.backends.sql.prepared import Construct, prepared, value
+from session_store.backends.sql.repository import SqlRepository
+from session_store.backends.sql.sqlite.errors import translated
+from session_store.backends.sql.sqlite.store import SqliteDialect
+from session_store.backends.sql.tables import Tables as SqlTables
+from session_store.backends.sql.tables import tables_of
 from session_store.core import codec
 from session_store.core.records import EntryRecord, SessionRecord
 from session_store.errors import CorruptStoreError
 from session_store.maintenance.rules import Rules
 from session_store.maintenance.scan import Lost, Row, Scan
 
-Statement: TypeAlias = tuple[str, Mapping[str, Any]]
+Statement: TypeAlias = tuple[Construct, Mapping[str, Any]]
 
 PATIENCE: Final = 30.0
-RECORD: Final = ", ".join(f'"{name}"' for name in SessionRecord._fields)
-ENTRY: Final = ", ".join(f'"{name}"' for name in EntryRecord._fields)
-SHARED: Final = '"app_name", "user_id", "updated_at", "document"'
-"""In quotes, a column that a damaged schema has lost is no column; SQLite takes it for a text."""
+_PAGE: Final = 500
+
+
+def quoted(table: Table) -> TableClause:
+    """The table with its names in quotes: a column that a damaged schema has lost is no column, and
+    SQLite takes it for a text."""
+    names = (quoted_name(each.name, True) for each in table.c)
+    return sqlalchemy.table(table.name, *map(sqlalchemy.column, names), schema=table.schema)
+
+
+def read(table: TableClause, names: Iterable[str]) -> list[ColumnElement[Any]]:
+    return [table.c[name] for name in names]
+
+
+_RECORD: Final = SessionRecord._fields
+_ENTRY: Final = EntryRecord._fields
+SHARED: Final = ("app_name", "user_id", "updated_at", "document")
 
 
 class Tables(ABC):
     """Those of one store. ``rules`` are for the values that it gives."""
 
     rules: Rules
-    sees_part = "false"
-    """Whether some sessions may be hidden from who asks."""
+
+    def __init__(self, tables: SqlTables) -> None:
+        self.tables = tables
+        self.sessions, self.entries = quoted(tables.sessions), quoted(tables.entries)
+        self.documents = quoted(tables.shared)
+
+    @property
+    def sees_part(self) -> ColumnElement[bool]:
+        """Whether some sessions may be hidden from who asks."""
+        return false()
+
+    @property
+    def record(self) -> list[ColumnElement[Any]]:
+        return read(self.sessions, _RECORD)
+
+    @property
+    def entry(self) -> list[ColumnElement[Any]]:
+        return read(self.entries, _ENTRY)
+
+    def sees_quarantine(self) -> bool:
+        """Whether who asks may read ``session_quarantine``."""
+        return True
 
     @abstractmethod
     def ask(self, *statements: Statement) -> list[list[Row]]:
         """The rows of each, all of one moment. ``CorruptStoreError`` for a damaged page."""
 
-    def rows(self, text: str, values: Mapping[str, Any]) -> list[Row]:
-        return self.ask((text, values))[0]
+    def rows(self, construct: Construct, values: Mapping[str, Any]) -> list[Row]:
+        return self.ask((construct, values))[0]
 
-    def scan(self, text: str, **values: Any) -> Scan:
-        return Scan(text, values, self.rows)
+    def scan(self, construct: Construct, **values: Any) -> Scan:
+        return Scan(partial(self.rows, construct), values)
 
     @abstractmethod
     def shared(self, lost: Lost) -> Iterator[Row]:
@@ -50,17 +95,21 @@ class SqliteTables(Tables):
     """Over a connection of its own: to open a store changes it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(tables_of(PLAIN))
         self._path, self._connection = path, connection
         connection.text_factory = as_text
         self.rules = Rules(stored_time)
 
     def ask(self, *statements: Statement) -> list[list[Row]]:
-        from session_store.backends.sql.sqlite.errors import translated
+        made = [(prepared(one, SqliteDialect.compiler), values) for one, values in statements]
+        return self.send(*((one.text, one.ordered(values)) for one, values in made))
 
+    def send(self, *texts: tuple[str, Any]) -> list[list[Row]]:
+        """The same of texts, for which SQLAlchemy has no constructs, such as NOT INDEXED."""
         try:
             self._connection.execute("BEGIN")
             try:
-                return [self._connection.execute(*one).fetchall() for one in statements]
+                return [self._connection.execute(*one).fetchall() for one in texts]
             finally:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error as error:
@@ -69,35 +118,49 @@ class SqliteTables(Tables):
             raise CorruptStoreError(f"{self._path} has numbers that no row can have") from None
 
     def shared(self, lost: Lost) -> Iterator[Row]:
-        return self.scan(
-            f"SELECT rowid, {SHARED} FROM shared_states WHERE rowid > :after "  # noqa: S608
-            "ORDER BY rowid LIMIT :limit"
-        ).rows(lost)
+        number: ColumnElement[int] = literal_column("rowid")
+        found = (
+            select(number, *read(self.documents, SHARED))
+            .where(number > value("after"))
+            .order_by(number)
+            .limit(value("limit"))
+        )
+        return self.scan(found).rows(lost)
 
 
 class ServerTables(Tables):
     """Over an open repository; the server sees to types, keys and pages."""
 
-    def __init__(self, repository: Any) -> None:
-        from session_store.backends.sql.postgresql.store import PostgresDialect
-
+    def __init__(self, repository: SqlRepository) -> None:
+        super().__init__(repository.tables)
         self._repository = repository
-        self.rules = Rules(PostgresDialect.to_time)
-        self.sees_part = PostgresDialect.sees_part
+        self.rules = Rules(repository.to_time)
+
+    @property
+    def sees_part(self) -> ColumnElement[bool]:
+        return self._repository.sees_part
+
+    def sees_quarantine(self) -> bool:
+        """An application need not."""
+        may = self._repository.may_read(self.tables.quarantine)
+        return self.rows(select(may), {}) == [(True,)]
 
     def ask(self, *statements: Statement) -> list[list[Row]]:
-        found: list[list[Row]] = self._repository.ask(*statements)
-        return found
+        return self._repository.ask(*statements)
 
     def shared(self, lost: Lost) -> Iterator[Row]:
-        after = {"app": "", "user": ""}
-        text = (
-            f"SELECT 0, {SHARED} FROM shared_states WHERE (app_name, user_id) > "  # noqa: S608
-            "(CAST(:app AS text), CAST(:user AS text)) ORDER BY app_name, user_id LIMIT 500"
-        )
-        while page := self.rows(text, after):
+        start: tuple[str, str] | None = None
+        while page := self.rows(*self._page(start)):
             yield from page
-            after = {"app": page[-1][1], "user": page[-1][2]}
+            start = page[-1][1:3]
+
+    def _page(self, start: tuple[str, str] | None) -> Statement:
+        key = read(self.documents, SHARED[:2])
+        found = select(literal_column("0"), *read(self.documents, SHARED))
+        if start is not None:
+            found = found.where(tuple_(*key) > tuple_(value("app"), value("user")))
+        values = dict(zip(("app", "user"), start or (), strict=False))
+        return found.order_by(*key).limit(value("limit")), values | {"limit": _PAGE}
 
 
 def stored_time(value: Any, place: str) -> datetime:

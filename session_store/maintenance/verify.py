@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from session_store.backends import Storage, open_storage, sqlite_file
 from session_store.errors import SettingsError, StoreUnavailableError
 from session_store.maintenance.findings import OnFinding, VerifyReport, ignore
 from session_store.transfer.sessions import Progress, no_progress
+
+if TYPE_CHECKING:
+    from session_store.backends.sql.repository import SqlRepository
 
 
 def verify_store(
@@ -38,7 +41,7 @@ def verify_store(
         from session_store.maintenance.verify_tables import TablesCheck
 
         with open_storage(storage, **options) as repository:
-            tables = ServerTables(repository)
+            tables = ServerTables(cast("SqlRepository", repository))
             TablesCheck(tables, str(storage.path), report, on_finding).run(on_progress)
     else:
         raise SettingsError("what is in memory is another process's own; name a store that lasts")

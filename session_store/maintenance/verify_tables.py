@@ -10,41 +10,77 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, TableClause, cast, func, select
+
+from session_store.backends.sql.prepared import value
 from session_store.errors import CorruptStoreError, SchemaError
 from session_store.maintenance.findings import Finding, OnFinding, VerifyReport, name_of, unreadable
 from session_store.maintenance.rules import Problem, record_of
-from session_store.maintenance.tables import ENTRY, PATIENCE, RECORD, SqliteTables, Tables
+from session_store.maintenance.tables import PATIENCE, SqliteTables, Tables
 from session_store.session import SessionKey
 from session_store.transfer.sessions import Batches, Progress
-
-# ruff: noqa: S608 - only names of columns are put into a text
 
 MOST: Final = 1000
 """Lines of SQLite's own check."""
 
-_IDS: Final = "SELECT id, last_seq FROM sessions WHERE id > :after ORDER BY id LIMIT :limit"
-_HEADS: Final = f"SELECT id, {RECORD} FROM sessions WHERE id BETWEEN :first AND :last ORDER BY id"
-_ENTRIES: Final = (
-    f"SELECT session, {ENTRY} FROM session_entries WHERE session BETWEEN :first AND :last "
-    "ORDER BY session, seq"
-)
-_ENTRIES_OF: Final = (
-    f"SELECT {ENTRY} FROM session_entries WHERE session = :id AND seq > :after "
-    "ORDER BY seq LIMIT :limit"
-)
-_ORPHANS: Final = (
-    "SELECT session, count(*) FROM session_entries "
-    "WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE id = session) GROUP BY session ORDER BY session"
-)
-_TOTALS: Final = "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM session_entries)"
-_COUNTS: Final = (
-    "SELECT CAST(sum(total) AS BIGINT), CAST(sum(running) AS BIGINT), "
-    "(SELECT count(*) FROM sessions), "
-    "(SELECT count(*) FROM sessions WHERE status = 'running'), {sees_part} FROM session_counts"
-)
-
 Numbered: TypeAlias = tuple[int, Any]
 """The number of a session's row, and its ``last_seq``, whatever that is."""
+
+
+class _Questions:
+    """What is asked of the tables, made once."""
+
+    def __init__(self, tables: Tables) -> None:
+        session, entry, counts = tables.sessions.c, tables.entries.c, tables.tables.counts.c
+        running = tables.sessions.c.status == "running"
+        self.ids = (
+            select(session.id, session.last_seq)
+            .where(session.id > value("after"))
+            .order_by(session.id)
+            .limit(value("limit"))
+        )
+        first, last = value("first"), value("last")
+        self.heads = (
+            select(session.id, *tables.record)
+            .where(session.id.between(first, last))
+            .order_by(session.id)
+        )
+        self.entries = (
+            select(entry.session, *tables.entry)
+            .where(entry.session.between(first, last))
+            .order_by(entry.session, entry.seq)
+        )
+        self.entries_of = (
+            select(*tables.entry)
+            .where(entry.session == value("id"), entry.seq > value("after"))
+            .order_by(entry.seq)
+            .limit(value("limit"))
+        )
+        has_session = select(session.id).where(session.id == entry.session).exists()
+        self.orphans = (
+            select(entry.session, func.count())
+            .where(~has_session)
+            .group_by(entry.session)
+            .order_by(entry.session)
+        )
+        aside = tables.tables.quarantine.c
+        self.aside = (
+            select(aside.table_name, aside.reason, func.count())
+            .group_by(aside.table_name, aside.reason)
+            .order_by(aside.table_name, aside.reason)
+        )
+        self.totals = select(_count(tables.sessions), _count(tables.entries))
+        self.counts = select(
+            cast(func.sum(counts.total), BigInteger),
+            cast(func.sum(counts.running), BigInteger),
+            _count(tables.sessions),
+            _count(tables.sessions, running),
+            tables.sees_part,
+        )
+
+
+def _count(table: TableClause, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(func.count()).select_from(table).where(*conditions).scalar_subquery()
 
 
 class TablesCheck:
@@ -54,6 +90,7 @@ class TablesCheck:
         self, tables: Tables, place: str, report: VerifyReport, on_finding: OnFinding
     ) -> None:
         self._tables, self._place, self._report = tables, place, report
+        self._ask = _Questions(tables)
         self._on_finding = on_finding
         self._rows = self._bytes = 0
 
@@ -66,7 +103,8 @@ class TablesCheck:
             batches.measured(self._rows, self._bytes)
             done += self._rows
             on_progress(min(done, total), total)
-        for check in (self._check_orphans, self._check_counts, self._check_shared):
+        checks = self._check_orphans, self._check_quarantine, self._check_counts, self._check_shared
+        for check in checks:
             try:
                 check()
             except CorruptStoreError as error:
@@ -75,13 +113,13 @@ class TablesCheck:
 
     def _total(self) -> int:
         try:
-            ((sessions, entries),) = self._tables.rows(_TOTALS, {})
+            ((sessions, entries),) = self._tables.rows(self._ask.totals, {})
         except CorruptStoreError:
             return 0
         return int(sessions + entries)
 
     def _numbers(self) -> Iterator[Numbered]:
-        for row in self._tables.scan(_IDS).rows(self._lose_sessions):
+        for row in self._tables.scan(self._ask.ids).rows(self._lose_sessions):
             yield row[0], row[1]
 
     def _lose_sessions(self, first: int, last: int | None) -> None:
@@ -92,7 +130,9 @@ class TablesCheck:
         """Half and half again where a page is damaged, so that as few as can be are unread."""
         values = {"first": first, "last": last}
         try:
-            heads, entries = self._tables.ask((_HEADS, values), (_ENTRIES, values))
+            heads, entries = self._tables.ask(
+                (self._ask.heads, values), (self._ask.entries, values)
+            )
         except CorruptStoreError:
             if first == last:
                 self._check_one(first)
@@ -108,11 +148,11 @@ class TablesCheck:
     def _check_one(self, number: int) -> None:
         """A session of which something can't be read: entry by entry."""
         try:
-            heads = self._tables.rows(_HEADS, {"first": number, "last": number})
+            heads = self._tables.rows(self._ask.heads, {"first": number, "last": number})
         except CorruptStoreError:
             self._lose_sessions(number, number)
             return
-        entries = self._tables.scan(_ENTRIES_OF, id=number).rows(lambda first, last: None)
+        entries = self._tables.scan(self._ask.entries_of, id=number).rows(lambda first, last: None)
         for _, *record in heads:
             self._check(record, list(entries))
 
@@ -127,12 +167,23 @@ class TablesCheck:
         self._bytes += sum(map(_size, (row, *entries)))
 
     def _check_orphans(self) -> None:
-        for number, count in self._tables.rows(_ORPHANS, {}):
+        for number, count in self._tables.rows(self._ask.orphans, {}):
             self._tell(f"session_entries: {count:,} of session row {number}, which is not there")
 
+    def _check_quarantine(self) -> None:
+        if not self._tables.sees_quarantine():
+            return
+        name = self._tables.tables.quarantine.name
+        for table, reason, number in self._tables.rows(self._ask.aside, {}):
+            self._tell(
+                f"{number:,} of {table} in {name} ({reason}), set aside and never shown; "
+                "docs/dba.md says how to look, and to put back or remove them"
+            )
+
     def _check_counts(self) -> None:
-        text = _COUNTS.format(sees_part=self._tables.sees_part)
-        ((total, running, sessions, are_running, sees_part),) = self._tables.rows(text, {})
+        ((total, running, sessions, are_running, sees_part),) = self._tables.rows(
+            self._ask.counts, {}
+        )
         if not sees_part and (total, running) != (sessions, are_running):
             self._tell(
                 f"session_counts has {total} sessions of which {running} run, and there are "

@@ -19,8 +19,8 @@ COUNTED = "SELECT count(*), count(*) FILTER (WHERE status = 'running') FROM sess
 BY_HAND = """
 INSERT INTO sessions (app_name, user_id, session_id, status, version, last_seq, created_at,
                       updated_at, metadata, state, agent_states)
-SELECT 'app', 'by hand', 's' || i, '{status}', 1, 0, '2024-01-01',
-       '2024-01-01', '{{}}', '{{}}', '{{}}'
+SELECT 'app', 'by hand', 's' || i, '{status}', 1, 0,
+       '2024-01-01T00:00:00.000000Z', '2024-01-01T00:00:00.000000Z', '{{}}', '{{}}', '{{}}'
 FROM {rows}"""
 
 

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from session_store.backends.json_file.repository import JsonFileRepository
+from session_store.backends.sql import schema
 from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.sqlite.store import open_sqlite
@@ -184,7 +185,7 @@ class TestPostgres:
         version = "UPDATE session_store_alembic_version SET version_num = "
         self.change(url, f"{version}'0004'")
         assert check(store) is SchemaError
-        self.change(url, f"{version}'0005'")
+        self.change(url, f"{version}'{schema.HEAD}'")
         assert check(store) is None
 
     def test_a_database_that_only_reads_is_found(self, store: SqlRepository, url: str) -> None:

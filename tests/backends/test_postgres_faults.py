@@ -15,7 +15,6 @@ from typing import cast
 import psycopg
 import pytest
 
-from session_store.backends.sql.postgresql import store as postgres
 from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.errors import (
@@ -112,7 +111,7 @@ class TestLostAnswers:
     def test_where_nobody_knows_entries_are_written_again_under_their_ids(
         self, behind: SqlRepository, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(postgres, "_outcome", lambda *_: "unknown")
+        monkeypatch.setattr(PostgresDialect, "_outcome", lambda *_: "unknown")
         create(behind)
         for cut in (proxy.cut_after_commit, proxy.cut_before_commit):
             cut()
@@ -122,7 +121,7 @@ class TestLostAnswers:
     def test_where_nobody_knows_anything_else_is_an_error_that_says_so(
         self, behind: SqlRepository, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(postgres, "_outcome", lambda *_: "unknown")
+        monkeypatch.setattr(PostgresDialect, "_outcome", lambda *_: "unknown")
         create(behind)
         for cut in (proxy.cut_after_commit, proxy.cut_before_commit):
             cut()
@@ -137,7 +136,7 @@ class TestLostAnswers:
             proxy.refuse()
             return "unknown"
 
-        monkeypatch.setattr(postgres, "_outcome", refuse)
+        monkeypatch.setattr(PostgresDialect, "_outcome", refuse)
         create(behind)
         proxy.cut_after_commit()
         with pytest.raises(OutcomeUnknownError):
@@ -193,7 +192,7 @@ def test_the_driver_logs_nothing_of_it(
         with pytest.raises(CorruptStoreError):
             change(store, entries=messages("a"))
         connection.execute("DELETE FROM session_entries")
-        assert load(store).last_seq == 5
+        assert load(store, last=0).last_seq == 5
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND datname = current_database()"

@@ -10,10 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import func, select
 
 from benchmarks import postgres_sweep
 from session_store.backends.sql.names import Names as names_of
 from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
+from session_store.backends.sql.prepared import prepared
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.runner import Statements
 from session_store.errors import (
@@ -141,7 +143,9 @@ class TestSweeping:
     ) -> None:
         create(store)
         with open_postgres(url, timeout=0.3) as hurried, psycopg.connect(url) as sweeper:
-            sweeper.execute(hurried._dialect.sweep_lock)
+            lock = hurried._dialect.sweep_lock
+            assert lock is not None
+            sweeper.execute(prepared(lock, hurried._dialect.compiler).text)
             with pytest.raises(StoreUnavailableError, match="another process"):
                 hurried.remove_expired(EXPIRING, 10)
             with ThreadPoolExecutor(1) as thread:
@@ -151,7 +155,8 @@ class TestSweeping:
 
     def test_stores_of_other_names_have_turns_of_their_own(self) -> None:
         names = [(None, ""), ("a", ""), (None, "a"), ("a", "b")]
-        locks = {PostgresDialect("", names_of(*one), 1, local=False).sweep_lock for one in names}
+        stores = [PostgresDialect("", names_of(*one), 1, local=False) for one in names]
+        locks = {f"{one.sweep_lock}" for one in stores}
         assert len(locks) == 4
 
 
@@ -184,7 +189,7 @@ class TestPgBouncer:
         with open_postgres(pgbouncer.reroute(url), transaction_pooler=True, timeout=9) as store:
 
             def deadline(run: Statements) -> Any:
-                return run.run("SELECT current_setting('statement_timeout')", {}).all()[0][0]
+                return run.run(select(func.current_setting("statement_timeout")), {}).all()[0][0]
 
             assert store._runner.write(deadline) == "8100ms"
             assert store._runner.read(deadline) == "8100ms"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from hashlib import md5
 from typing import Any, cast
 
 import pytest
 
-from session_store.backends.sql import statements
+from session_store.backends.sql import lists, statements
 from session_store.backends.sql.postgresql.connecting import StoreConnection, connected
 from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
 from session_store.backends.sql.postgresql.url import PostgresUrl
+from session_store.backends.sql.prepared import Construct, prepared
 from session_store.backends.sql.statements import Statement
 from session_store.core.operations import Moment
 from session_store.core.queries import Position, Query, Window, checked_filter
@@ -75,18 +77,29 @@ def dialect(postgres_store: PostgresStore) -> Iterator[PostgresDialect]:
 def plan(filled: StoreConnection, dialect: PostgresDialect) -> Any:
     """How PostgreSQL means to find the rows of a statement, without doing it."""
 
-    def explained(text: str, values: Any) -> str:
-        query = "EXPLAIN (COSTS OFF) " + text
-        return "\n".join(row[0] for row in dialect.execute(filled, query, values).fetchall())
+    def explained(construct: Construct, values: Any) -> str:
+        rows = sent(filled, dialect, "EXPLAIN (COSTS OFF) ", Statement(construct, values))
+        return "\n".join(row[0] for row in rows)
 
     return explained
+
+
+def sent(
+    connection: StoreConnection, dialect: PostgresDialect, before: str, statement: Statement
+) -> list[Any]:
+    """The rows of a statement with something before its text."""
+    made = prepared(statement.construct, dialect.compiler)
+    rows: list[Any] = dialect.send(
+        connection, f"{before}{made.text}", made.ordered(statement.values)
+    ).fetchall()
+    return rows
 
 
 def page(
     moment: Moment, position: Position | None, dialect: PostgresDialect, **conditions: Any
 ) -> Statement:
     query = checked_filter(Query(**conditions))
-    return statements.select(query, position, 51, moment, dialect)
+    return lists.page(query, position, 51, moment, dialect)
 
 
 POSITIONS = (None, Position(after(-500), *key(500)))
@@ -136,8 +149,7 @@ def analyzed(
     connection: StoreConnection, dialect: PostgresDialect, statement: Statement
 ) -> dict[str, Any]:
     """What PostgreSQL has done to answer it."""
-    query = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text
-    ((explained,),) = dialect.execute(connection, query, statement.values).fetchall()
+    ((explained,),) = sent(connection, dialect, "EXPLAIN (ANALYZE, FORMAT JSON) ", statement)
     return cast("dict[str, Any]", json.loads(explained)[0]["Plan"])
 
 
@@ -155,7 +167,7 @@ class TestCounts:
         self, filled: StoreConnection, dialect: PostgresDialect, cutoffs: Any
     ) -> None:
         """100 of them are idle or too old, and 6 past an end of their own."""
-        found = analyzed(filled, dialect, statements.stats(at(**cutoffs), dialect))
+        found = analyzed(filled, dialect, lists.stats(at(**cutoffs), dialect))
         assert 5 < sum(rows_read(found)) < 150, found
         assert found["Total Cost"] < 500, "it would be prepared as if all were counted"
 
@@ -165,33 +177,37 @@ class TestCounts:
         self, plan: Any, dialect: PostgresDialect, conditions: Any, cutoffs: Any
     ) -> None:
         query = checked_filter(Query(**conditions))
-        found = plan(*statements.count(query, at(**cutoffs), dialect))
+        found = plan(*lists.count(query, at(**cutoffs), dialect))
         assert "Seq Scan" not in found, found
 
     def test_a_users_sessions_are_counted_by_the_index_of_users(
         self, plan: Any, dialect: PostgresDialect
     ) -> None:
         query = checked_filter(Query(user_id="user 0", status=Status.RUNNING))
-        found = plan(*statements.count(query, at(), dialect))
+        found = plan(*lists.count(query, at(), dialect))
         assert "ix_sessions_user" in found, found
 
-    @pytest.mark.parametrize("text", [statements.SHARED, statements.SHARED + " FOR UPDATE"])
-    def test_a_shared_document_is_found_by_its_key(self, plan: Any, text: str) -> None:
-        found = plan(text, {"app_name": "app", "user_id": ""})
+    @pytest.mark.parametrize("is_locked", [False, True])
+    def test_a_shared_document_is_found_by_its_key(
+        self, plan: Any, dialect: PostgresDialect, is_locked: bool
+    ) -> None:
+        construct = statements.shared_document(dialect.tables, is_locked=is_locked)
+        found = plan(construct, {"app_name": "app", "user_id": ""})
         assert "pk_shared_states" in found, found
 
 
 class TestKeys:
-    @pytest.mark.parametrize("text", [statements.FIND, statements.FIND_HEAD])
+    @pytest.mark.parametrize("whole", [True, False])
     def test_a_session_is_found_by_its_key(
-        self, plan: Any, dialect: PostgresDialect, text: str
+        self, plan: Any, dialect: PostgresDialect, whole: bool
     ) -> None:
-        found = plan(text + dialect.row_lock, KEY._asdict())
+        find = statements.find(dialect.tables, with_documents=whole, is_locked=True)
+        found = plan(find, KEY._asdict())
         assert "Index Scan using uq_sessions_key" in found, found
 
-    @pytest.mark.parametrize("text", [statements.FIND, statements.FIND_HEAD])
+    @pytest.mark.parametrize("whole", [True, False])
     def test_it_is_so_with_a_plan_for_all_keys(
-        self, filled: StoreConnection, dialect: PostgresDialect, text: str
+        self, filled: StoreConnection, dialect: PostgresDialect, whole: bool
     ) -> None:
         """The server makes one for a statement that is sent often."""
 
@@ -202,8 +218,9 @@ class TestKeys:
         with filled.transaction():
             filled.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             before = scans("ix_sessions_user")
+            find = statements.find(dialect.tables, with_documents=whole)
             for n in range(10):
-                assert dialect.execute(filled, text, key(7 + n * 30)._asdict()).fetchall()
+                assert dialect.execute(filled, find, key(7 + n * 30)._asdict()).fetchall()
             assert scans("ix_sessions_user") == before
             assert scans("uq_sessions_key") >= 10
 
@@ -211,7 +228,7 @@ class TestKeys:
     def test_a_history_is_read_in_its_order(
         self, plan: Any, dialect: PostgresDialect, window: Window
     ) -> None:
-        found = plan(*statements.history(1, window))
+        found = plan(*statements.history(1, window, dialect))
         assert "pk_session_entries" in found, found
         assert "Sort" not in found
 
@@ -224,18 +241,18 @@ class TestKeys:
         assert "Seq Scan" not in found
 
     @pytest.mark.parametrize(
-        ("text", "values", "index"),
+        ("make", "values", "index"),
         [
-            (statements.UPDATE_HEAD, {"id": 7}, "pk_sessions"),
-            (statements.DELETE, {"id": 7}, "pk_sessions"),
-            (statements.REWIND, {"id": 7, "keep": 1}, "pk_session_entries"),
+            (partial(statements.change_session, with_documents=False), {"id": 7}, "pk_sessions"),
+            (statements.remove_session, {"id": 7}, "pk_sessions"),
+            (statements.remove_entries_after, {"id": 7, "keep": 1}, "pk_session_entries"),
         ],
     )
     def test_rows_are_written_by_their_keys(
-        self, plan: Any, text: str, values: Any, index: str
+        self, plan: Any, dialect: PostgresDialect, make: Any, values: Any, index: str
     ) -> None:
         fields = ("status", "version", "last_seq", "updated_at", "completed_at", "expires_at")
-        found = plan(text, dict.fromkeys(fields) | values)
+        found = plan(make(dialect.tables), dict.fromkeys(fields) | values)
         assert index in found, found
 
 
@@ -246,9 +263,9 @@ class TestKeys:
 def test_the_expired_are_found_by_their_times(
     plan: Any, dialect: PostgresDialect, cutoffs: Any, column: str
 ) -> None:
-    own, general = statements.remove_expired(at(**cutoffs), dialect)
+    own, general = lists.remove_expired(at(**cutoffs), dialect)
     for statement, index in ((own, "ix_sessions_expires_at"), (general, f"ix_sessions_{column}")):
-        found = plan(statement.text, statement.values | {"limit": 1000})
+        found = plan(statement.construct, statement.values | {"limit": 1000})
         assert f"using {index}" in found, found
         assert "Seq Scan" not in found
         assert "SubPlan" not in found, "the rows to remove would be chosen again and again"

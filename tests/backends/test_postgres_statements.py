@@ -16,10 +16,10 @@ from session_store.backends.sql.postgresql.errors import DeadlineError
 from session_store.backends.sql.postgresql.statements import PREPARED, Answer
 from session_store.backends.sql.postgresql.url import PostgresUrl
 
-ADD = b"SELECT CAST($1 AS integer) + 1"
-DIVIDE = b"SELECT 1 / CAST($1 AS integer)"
+ADD = "SELECT CAST($1 AS integer) + 1"
+DIVIDE = "SELECT 1 / CAST($1 AS integer)"
 
-Sent = tuple[bytes, Sequence[object]]
+Sent = tuple[str, Sequence[object]]
 
 
 @pytest.fixture
@@ -59,11 +59,11 @@ def test_so_many_stay_prepared_and_those_that_were_used_last(connection: StoreCo
     for n in range(PREPARED + 20):
         for _ in range(2):
             added(connection)
-            connection.statements.run(b"SELECT %d" % n, [])
+            connection.statements.run(f"SELECT {n}", [])
     assert prepared(connection) == PREPARED
     texts = {text for text, _ in connection.statements._names}
     assert ADD in texts
-    assert b"SELECT 0" not in texts
+    assert "SELECT 0" not in texts
 
 
 def test_behind_a_pooler_nothing_is_prepared(postgres_url: str) -> None:
@@ -84,7 +84,7 @@ def test_what_is_prepared_outlives_a_rollback(connection: StoreConnection) -> No
 def test_the_first_error_of_a_batch_is_raised(connection: StoreConnection) -> None:
     answers: list[Answer] = []
     with pytest.raises(psycopg.errors.DivisionByZero):
-        run_together(connection, answers, (ADD, [1]), (DIVIDE, [0]), (b"SELECT nonsense", []))
+        run_together(connection, answers, (ADD, [1]), (DIVIDE, [0]), ("SELECT nonsense", []))
     first, _, last = answers
     assert first.fetchall() == [(2,)]
     with pytest.raises(psycopg.InterfaceError):
@@ -115,15 +115,15 @@ def test_a_batch_that_its_caller_leaves_can_be_followed_by_another(
 def test_values_larger_than_any_buffer_go_and_come(connection: StoreConnection) -> None:
     value = "é" * 2**23
     with connection.statements.batch():
-        answers = [connection.statements.run(b"SELECT CAST($1 AS text)", [value]) for _ in range(3)]
+        answers = [connection.statements.run("SELECT CAST($1 AS text)", [value]) for _ in range(3)]
     assert [answer.fetchall() for answer in answers] == [[(value,)]] * 3
 
 
 def test_many_rows_are_sent_at_once(connection: StoreConnection) -> None:
     connection.execute("CREATE TEMPORARY TABLE numbers (n integer)")
-    insert = b"INSERT INTO numbers VALUES ($1)"
+    insert = "INSERT INTO numbers VALUES ($1)"
     connection.statements.run_many(insert, ([n] for n in range(20_000)))
-    found = connection.statements.run(b"SELECT count(*), max(n) FROM numbers", [])
+    found = connection.statements.run("SELECT count(*), max(n) FROM numbers", [])
     assert found.fetchall() == [(20_000, 19_999)]
 
 
@@ -132,7 +132,7 @@ def test_after_a_deadline_nothing_is_taken_for_the_answer_to_something_else(
 ) -> None:
     connection.deadline = 0.1
     with pytest.raises(DeadlineError):
-        connection.statements.run(b"SELECT pg_sleep(1)", [])
+        connection.statements.run("SELECT pg_sleep(1)", [])
     time.sleep(1.2)
     with pytest.raises(psycopg.OperationalError):
         added(connection)
@@ -146,7 +146,7 @@ def test_what_is_interrupted_is_cancelled(connection: StoreConnection, postgres_
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
         with pytest.raises(KeyboardInterrupt):
-            connection.statements.run(b"SELECT pg_sleep(20)", [])
+            connection.statements.run("SELECT pg_sleep(20)", [])
     finally:
         signal.signal(signal.SIGALRM, before)
     with psycopg.connect(postgres_url, autocommit=True) as other:

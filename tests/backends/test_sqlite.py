@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +16,9 @@ from session_store.backends.sql.sqlite.file import building, connected
 from session_store.backends.sql.sqlite.layout import APPLICATION_ID
 from session_store.backends.sql.sqlite.store import open_sqlite
 from session_store.errors import SettingsError, StoreUnavailableError
+from session_store.testing import Reopen, RepositoryContract
 from session_store.testing.given import at, count, create
+from tests.servers.stores import reopening
 
 
 @pytest.fixture
@@ -134,21 +135,22 @@ class TestFiles:
         assert store.stats(at()).size_bytes == path.stat().st_size + log.stat().st_size
 
 
-class TestOpening:
-    def test_a_current_store_needs_neither_alembic_nor_the_orm(self, path: Path) -> None:
-        with open_sqlite(path) as store:
-            create(store, history=["hi"])
-        program = f"""
-import sys
-from datetime import UTC, datetime
-from session_store import Moment, SessionKey, open_repository
-with open_repository({str(path)!r}) as repository:
-    at = Moment(datetime(2024, 1, 1, tzinfo=UTC))
-    assert repository.load(SessionKey("app", "ada", "s1"), at).last_seq == 1
-assert "session_store.backends.sql.sqlite.store" in sys.modules
-assert not {{"alembic", "sqlalchemy", "session_store.backends.sql.tables"}} & {{*sys.modules}}
-"""
-        subprocess.run([sys.executable, "-c", program], check=True)
+class TestContractBesideOthers(RepositoryContract):
+    """With a prefix, in the file of a host, which has a table of that name."""
 
+    @pytest.fixture
+    def repository(self, tmp_path: Path) -> Iterator[SqlRepository]:
+        with closing(sqlite3.connect(tmp_path / "theirs.db")) as host, host:
+            host.execute("CREATE TABLE sessions (theirs INTEGER)")
+        with open_sqlite(tmp_path / "theirs.db", table_prefix="chat_") as store:
+            yield store
+
+    @pytest.fixture
+    def reopen(self, tmp_path: Path) -> Iterator[Reopen]:
+        with reopening(lambda: open_sqlite(tmp_path / "theirs.db", table_prefix="chat_")) as reopen:
+            yield reopen
+
+
+class TestOpening:
     def test_closing_twice_is_fine(self, store: SqlRepository) -> None:
         store.close()

@@ -23,6 +23,7 @@ from session_store.testing.given import KEY, change, create, messages
 from session_store.transfer.sessions import sessions
 from tests.cli.support import files_in
 from tests.maintenance.support import PLACES, page_size, pages_of, smashed, write_page
+from tests.migrations.support import downgrade, upgrade
 from tests.transfer.support import LONG, held, many, stock
 
 Sessions = dict[SessionKey, tuple[Any, list[Any]]]
@@ -213,6 +214,20 @@ def test_a_wrong_entry_ends_its_history(statement: str) -> None:
     assert [one["seq"] for one in found.aside] == [*range(150, 301)]
 
 
+def test_what_was_set_aside_before_is_kept_aside() -> None:
+    whole = filled("a.db", 3)
+    run(
+        "INSERT INTO session_entries VALUES (99, 1, 'e', 'message', 1, '2024', '\"left\"')",
+        "INSERT INTO sessions SELECT 99, app_name, 'another', 's1', status, 1, 0, created_at, "
+        "updated_at, NULL, NULL, '{}', '{}', '{}' FROM sessions WHERE id = 1",
+    )
+    found = Recovered("a.db")
+    assert len(found.sessions) == len(whole) + 1
+    (kept,) = found.aside
+    assert (kept["type"], kept["reason"]) == ("quarantine", "orphan")
+    assert "left" in kept["content"]
+
+
 def flipped_in_table(old: bytes, new: bytes) -> None:
     """Once, in the first place of it on a page of a table: the indexes keep what they have."""
     data, size = bytearray(Path("a.db").read_bytes()), page_size("a.db")
@@ -258,14 +273,19 @@ def test_a_cut_file_gives_what_it_still_has(part: float) -> None:
     assert found.lost or found.sessions == whole
 
 
+@pytest.mark.parametrize("upgraded", [False, True])
 @pytest.mark.parametrize("size", [16, 100, 4096])
-def test_a_lost_beginning_costs_nothing_else(size: int) -> None:
+def test_a_lost_beginning_costs_nothing_else(size: int, upgraded: bool) -> None:
+    """An upgraded store has its tables and its layout elsewhere than a new one."""
     whole = filled("a.db")
+    if upgraded:
+        downgrade("sqlite:///a.db", "0005")
+        upgrade("sqlite:///a.db")
     with open("a.db", "r+b") as file:
         file.write(bytes(size))
     found = Recovered("a.db")
     assert found.sessions == whole
-    assert "that of an empty store" in found.texts
+    assert "the first page can't be read" in found.texts
 
 
 def test_random_damage_never_gives_what_was_not_there() -> None:

@@ -126,7 +126,9 @@ def test_another_programs_table_in_our_schema_is_refused_before_anything_is_made
     check(postgres_url)
 
 
-@pytest.mark.parametrize("name", ["session_entries", "shared_states", "session_overview"])
+@pytest.mark.parametrize(
+    "name", ["session_entries", "shared_states", "session_quarantine", "session_overview"]
+)
 def test_each_of_our_names_may_be_anothers(postgres_url: str, name: str) -> None:
     run(postgres_url, f"CREATE TABLE {name} (theirs int)")
     said = f"{name} in .* is another program's table \\(unknown\\)"

@@ -20,7 +20,7 @@ from tests.servers.postgres import rerouted
 Fault = Literal["cut_before_commit", "cut_after_commit", "swallow", "refuse"]
 
 # A query, or one that is prepared, with its length and name before it. A turn is its own COMMIT.
-_COMMIT = re.compile(rb"(Q.{4}|P.{4}[^\0]*\0)(COMMIT[\0; ]|\nWITH head)", re.DOTALL)
+_COMMIT = re.compile(rb"(Q.{4}|P.{4}[^\0]*\0)(COMMIT[\0; ]|WITH head)", re.DOTALL)
 _NO_TRANSACTION = b"Z\0\0\0\5I"  # ends the server's answer to a COMMIT, be it an error
 
 

@@ -7,13 +7,13 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic import command
 
+from session_store import open_repository
 from session_store.backends.sql import schema as migrations
-from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.repository import SqlRepository
 from session_store.repository import SessionRepository
 from session_store.testing import Reopen
@@ -30,7 +30,7 @@ class PostgresStore:
 
     def open_in(self, directory: Path, **options: Any) -> SqlRepository:
         self.begin(directory)
-        return open_postgres(self.url, **options)
+        return cast("SqlRepository", open_repository(self.url, **options))
 
     def begin(self, directory: Path) -> None:
         if directory != self._directory:

@@ -12,23 +12,23 @@ from __future__ import annotations
 
 from typing import Final
 
-COUNT: Final = """INSERT INTO session_counts (total, running)
-SELECT count(*), count(*) FILTER (WHERE status = 'running') FROM sessions"""
+COUNT: Final = """INSERT INTO {session_counts} (total, running)
+SELECT count(*), count(*) FILTER (WHERE status = 'running') FROM {sessions}"""
 
 # By UPDATE, not by an upsert: the conflict clause of whoever inserts a session would be its own.
 SQLITE_TRIGGERS: Final = (
-    """CREATE TRIGGER session_counts_insert AFTER INSERT ON sessions
+    """CREATE TRIGGER {own:session_counts_insert} AFTER INSERT ON {sessions}
 BEGIN
-    UPDATE session_counts SET total = total + 1, running = running + (new.status = 'running');
+    UPDATE {session_counts} SET total = total + 1, running = running + (new.status = 'running');
 END""",
-    """CREATE TRIGGER session_counts_delete AFTER DELETE ON sessions
+    """CREATE TRIGGER {own:session_counts_delete} AFTER DELETE ON {sessions}
 BEGIN
-    UPDATE session_counts SET total = total - 1, running = running - (old.status = 'running');
+    UPDATE {session_counts} SET total = total - 1, running = running - (old.status = 'running');
 END""",
-    """CREATE TRIGGER session_counts_status AFTER UPDATE OF status ON sessions
+    """CREATE TRIGGER {own:session_counts_status} AFTER UPDATE OF status ON {sessions}
 WHEN (old.status = 'running') <> (new.status = 'running')
 BEGIN
-    UPDATE session_counts SET running = running + (new.status = 'running') * 2 - 1;
+    UPDATE {session_counts} SET running = running + (new.status = 'running') * 2 - 1;
 END""",
 )
 
@@ -38,7 +38,7 @@ END""",
 # have put together would be an error, and so are left to the next; READ COMMITTED sees what was
 # committed meanwhile.
 CREATE_FUNCTION: Final = """DO $do$ BEGIN EXECUTE replace($function$
-CREATE FUNCTION <schema>.session_counts_keep() RETURNS trigger
+CREATE FUNCTION <schema>.{own:session_counts_keep}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     more bigint := 0;
@@ -46,7 +46,7 @@ DECLARE
     change bigint;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        DELETE FROM <schema>.session_counts;
+        DELETE FROM <schema>.{own:session_counts};
     ELSIF TG_OP = 'UPDATE' THEN
         starts := CASE WHEN NEW.status = 'running' THEN 1 ELSE -1 END;
     ELSE
@@ -58,41 +58,41 @@ BEGIN
             starts := -starts;
         END IF;
     END IF;
-    INSERT INTO <schema>.session_counts (total, running) VALUES (more, starts)
+    INSERT INTO <schema>.{own:session_counts} (total, running) VALUES (more, starts)
         RETURNING id INTO change;
     IF mod(change, 1000) = 0 AND current_setting('transaction_isolation') = 'read committed' THEN
         WITH found AS MATERIALIZED (
-            SELECT id FROM <schema>.session_counts FOR UPDATE SKIP LOCKED
+            SELECT id FROM <schema>.{own:session_counts} FOR UPDATE SKIP LOCKED
         ), gone AS (
-            DELETE FROM <schema>.session_counts WHERE id IN (SELECT id FROM found)
+            DELETE FROM <schema>.{own:session_counts} WHERE id IN (SELECT id FROM found)
             RETURNING total, running
         )
-        INSERT INTO <schema>.session_counts (total, running)
+        INSERT INTO <schema>.{own:session_counts} (total, running)
             SELECT sum(total), sum(running) FROM gone;
     END IF;
     RETURN NULL;
 END $body$
 $function$, '<schema>', (SELECT relnamespace::regnamespace::text FROM pg_class
-                         WHERE oid = 'session_counts'::regclass)); END $do$"""
+                         WHERE oid = '{session_counts}'::regclass)); END $do$"""
 
 # A statement that makes or removes a thousand sessions is one change. Of updates only those that
 # start or end running are, by row: with transition tables every turn would call the function.
 TRIGGERS: Final = (
-    """CREATE TRIGGER session_counts_insert AFTER INSERT ON sessions
+    """CREATE TRIGGER {own:session_counts_insert} AFTER INSERT ON {sessions}
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT
-EXECUTE FUNCTION session_counts_keep()""",
-    """CREATE TRIGGER session_counts_delete AFTER DELETE ON sessions
+EXECUTE FUNCTION {session_counts_keep}()""",
+    """CREATE TRIGGER {own:session_counts_delete} AFTER DELETE ON {sessions}
 REFERENCING OLD TABLE AS changed FOR EACH STATEMENT
-EXECUTE FUNCTION session_counts_keep()""",
-    """CREATE TRIGGER session_counts_status AFTER UPDATE ON sessions FOR EACH ROW
+EXECUTE FUNCTION {session_counts_keep}()""",
+    """CREATE TRIGGER {own:session_counts_status} AFTER UPDATE ON {sessions} FOR EACH ROW
 WHEN ((OLD.status = 'running') <> (NEW.status = 'running'))
-EXECUTE FUNCTION session_counts_keep()""",
-    """CREATE TRIGGER session_counts_truncate AFTER TRUNCATE ON sessions
+EXECUTE FUNCTION {session_counts_keep}()""",
+    """CREATE TRIGGER {own:session_counts_truncate} AFTER TRUNCATE ON {sessions}
 FOR EACH STATEMENT
-EXECUTE FUNCTION session_counts_keep()""",
+EXECUTE FUNCTION {session_counts_keep}()""",
 )
 
-FUNCTION: Final = "FUNCTION session_counts_keep()"
+FUNCTION: Final = "FUNCTION {session_counts_keep}()"
 REVOKE: Final = f"REVOKE ALL ON {FUNCTION} FROM PUBLIC"
 PURPOSE: Final = "Keeps session_counts: by triggers on sessions"
 

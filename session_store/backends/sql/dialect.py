@@ -1,64 +1,85 @@
-"""What differs between databases; everything else is the same text for all of them."""
+"""What differs between databases; everything else is the same construct for all of them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar, TypeAlias
+
+import sqlalchemy
+from sqlalchemy import ColumnElement, Insert, Table, false, true
+from sqlalchemy import Dialect as SqlAlchemyDialect
 
 from session_store.backends.sql.pool import Pool
+from session_store.backends.sql.prepared import Construct, prepared, value
+from session_store.backends.sql.tables import Tables
 from session_store.core.queries import Scalar
 from session_store.errors import SessionStoreError
 
+Labels: TypeAlias = Sequence[tuple[str, Scalar]]
+
+
+@lru_cache
+def insertion(table: Table, columns: tuple[str, ...]) -> Insert:
+    """Of a row with these columns."""
+    return sqlalchemy.insert(table).values({name: value(name) for name in columns})
+
 
 class Dialect(ABC):
-    """How one database is spoken to. The statements name their parameters ``:name``."""
+    """How one database is spoken to, and what its tables are called."""
+
+    tables: Tables
+    compiler: ClassVar[SqlAlchemyDialect]
+    """What makes text of constructs: with parameters by their position."""
+    insert: ClassVar[Callable[..., Any]]
+    """SQLAlchemy's construct that knows what to do on a conflict."""
 
     driver_error: ClassVar[type[Exception]]
     """The root of the driver's errors; the runner lets none of them out."""
 
-    row_lock: ClassVar[str] = ""
-    """Ends a SELECT whose row is going to be written."""
-    skip_locked: ClassVar[str] = ""
-    """Ends a SELECT of rows to remove, those apart that others are writing."""
-    sweep_lock: str = ""
+    sweep_lock: Construct | None = None
     """Asks whether this transaction may remove expired sessions, or another one is at it; where
     there is one writer at a time, nobody needs to."""
 
     is_remote: ClassVar[bool] = False
-    """Whether a statement is a round trip: then one does what two would."""
+    """Whether a statement is a round trip: then one does what two would. Then rows can be locked,
+    too, as there are several writers at a time."""
     is_bounded: bool = True
     """Whether a statement outside of a transaction has a deadline at the server."""
 
     one_writer: ClassVar[bool] = False
     """Whether it has one writer at a time: those of this process then queue in the process."""
 
-    sees_part: ClassVar[str] = "false"
-    """Whether some sessions may be hidden from who asks, where a database can do so."""
-
     patience: float
     """For how many seconds a caller waits for another one's work before it is told."""
 
-    entry_ids: ClassVar[str]
-    """The condition that ``entry_id`` is one of ``:entry_ids``, as ``ids`` gives them."""
-
-    @abstractmethod
-    def execute(self, connection: Any, text: str, values: Mapping[str, Any]) -> Any:
+    def execute(self, connection: Any, construct: Construct, values: Mapping[str, Any]) -> Any:
         """Run a statement; the cursor."""
+        statement = prepared(construct, self.compiler)
+        return self.send(connection, statement.text, statement.ordered(values))
 
     @abstractmethod
-    def execute_many(self, connection: Any, text: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    def send(self, connection: Any, text: str, values: Sequence[Any] = ()) -> Any:
+        """Run a text, with the values of its parameters in their order; the cursor."""
+
+    @abstractmethod
+    def execute_many(
+        self, connection: Any, construct: Construct, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
         """Run a statement once for each row of values."""
 
     def insert_many(
-        self, connection: Any, table: str, columns: str, rows: Iterable[Mapping[str, Any]]
+        self,
+        connection: Any,
+        table: Table,
+        columns: Sequence[str],
+        rows: Iterable[Mapping[str, Any]],
     ) -> None:
         """Insert rows, of which there may be thousands; ``columns`` are named in the rows too."""
-        values = ", ".join(f":{column}" for column in columns.split(", "))
-        text = f"INSERT INTO {table} ({columns}) VALUES ({values})"  # noqa: S608 - names of ours
-        self.execute_many(connection, text, rows)
+        self.execute_many(connection, insertion(table, tuple(columns)), rows)
 
     def batch(self, connection: Any) -> AbstractContextManager[Any]:
         """A block in which statements may be sent together, when rows are asked for or it ends."""
@@ -88,6 +109,21 @@ class Dialect(ABC):
         reported."""
         return 1
 
+    @staticmethod
+    @abstractmethod
+    def is_one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """That a column has one of the texts that are given under this name, made by ``ids``."""
+
+    @staticmethod
+    def sees_part(tables: Tables) -> ColumnElement[bool]:
+        """Whether some sessions may be hidden from who asks, where a database can do so."""
+        return false()
+
+    @staticmethod
+    def may_read(table: Table) -> ColumnElement[bool]:
+        """Whether who asks has the privilege."""
+        return true()
+
     @abstractmethod
     def ids(self, values: Sequence[str]) -> Any: ...
 
@@ -100,9 +136,25 @@ class Dialect(ABC):
     def to_time(value: Any, place: str) -> datetime:
         """The UTC time of a column."""
 
+    @staticmethod
     @abstractmethod
-    def labels(self, labels: Sequence[tuple[str, Scalar]]) -> tuple[str, dict[str, Any]]:
-        """The condition, and its parameters, that ``metadata`` has exactly these ``labels``."""
+    def to_sorted_time(value: Any, place: str) -> datetime:
+        """The same of a session, by which lists are sorted: one that sorts as time does."""
+
+    @staticmethod
+    @abstractmethod
+    def label_shape(labels: Labels) -> Hashable:
+        """What the condition that ``metadata`` has these labels depends on; false: there are
+        none."""
+
+    @abstractmethod
+    def label_values(self, labels: Labels) -> dict[str, Any]:
+        """The values for ``has_labels``."""
+
+    @staticmethod
+    @abstractmethod
+    def has_labels(metadata: ColumnElement[Any], shape: Any) -> ColumnElement[bool]:
+        """That ``metadata`` has exactly these labels."""
 
     @abstractmethod
     def tidy(self, connection: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from session_store.errors import SettingsError
 
 _PREFIX: Final = re.compile(r"([a-z_][a-z0-9_]{0,19})?")
+_PLACE: Final = re.compile(r"\{(own:)?(\w+)\}")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -20,8 +21,21 @@ class Names(NamedTuple):
 
     def of(self, name: str) -> str:
         """The name of a table, as a statement writes it."""
-        own = f"{self.prefix}{name}"
+        return self.qualified(self.own(name))
+
+    def own(self, name: str) -> str:
+        """The same without the schema, as a trigger or a constraint is called."""
+        return f"{self.prefix}{name}"
+
+    def qualified(self, own: str) -> str:
         return own if self.schema is None else f'"{self.schema}".{own}'
+
+    def placed(self, text: str) -> str:
+        """A text of DDL with the names that stand in it as ``{sessions}`` or ``{own:sessions}``."""
+        return _PLACE.sub(lambda found: (self.own if found[1] else self.of)(found[2]), text)
+
+
+PLAIN: Final = Names()
 
 
 def checked_names(schema: str | None, prefix: str) -> Names:

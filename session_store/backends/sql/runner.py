@@ -1,19 +1,22 @@
 """The one way in which statements reach a database, and the one place where its errors become ours.
 
-Prepared text on the driver's own connection: through SQLAlchemy's ``Connection`` and its events a
-turn takes 2.8 times as long as plain SQL.
+Constructs go as text that was compiled before to the driver's own connection: through SQLAlchemy's
+``Connection`` and its events a turn takes 2.8 times as long as plain SQL.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import Table
 
 from session_store.backends.sql import forks
 from session_store.backends.sql.dialect import Dialect
 from session_store.backends.sql.pool import Pool
+from session_store.backends.sql.prepared import Construct
 from session_store.errors import OutcomeUnknownError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -41,25 +44,27 @@ class Rows:
 class Statements:
     """Runs statements on one driver connection."""
 
-    __slots__ = ("_dialect", "connection")
+    __slots__ = ("connection", "dialect")
 
     def __init__(self, connection: Any, dialect: Dialect) -> None:
-        self.connection, self._dialect = connection, dialect
+        self.connection, self.dialect = connection, dialect
 
-    def run(self, text: str, values: Mapping[str, Any]) -> Rows:
+    def run(self, construct: Construct, values: Mapping[str, Any]) -> Rows:
         """Its rows. In a transaction it may not even be sent until rows are asked for, and then
         with all that wait: one round trip for several statements, whose errors come with them."""
-        return Rows(self._dialect.execute(self.connection, text, values))
+        return Rows(self.dialect.execute(self.connection, construct, values))
 
     def command(self, text: str) -> None:
-        """A statement of no parameters and no rows."""
-        self._dialect.execute(self.connection, text, {})
+        """What begins or ends a transaction, for which there is no construct."""
+        self.dialect.send(self.connection, text)
 
-    def run_many(self, text: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        self._dialect.execute_many(self.connection, text, rows)
+    def run_many(self, construct: Construct, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.dialect.execute_many(self.connection, construct, rows)
 
-    def insert_many(self, table: str, columns: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        self._dialect.insert_many(self.connection, table, columns, rows)
+    def insert_many(
+        self, table: Table, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        self.dialect.insert_many(self.connection, table, columns, rows)
 
 
 class WriterQueue:

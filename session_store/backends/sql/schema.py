@@ -9,17 +9,24 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from session_store.backends.sql.names import PLAIN, Names
 from session_store.errors import SchemaError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Those in ``migrations/versions``, the oldest first; a test compares the two."""
 
 HEAD: Final = REVISIONS[-1]
 
-TABLES: Final = ("sessions", "session_entries", "shared_states", "session_counts")
+TABLES: Final = (
+    "sessions",
+    "session_entries",
+    "shared_states",
+    "session_counts",
+    "session_quarantine",
+)
 VIEW: Final = "session_overview"
 
 VERSION_TABLE: Final = "session_store_alembic_version"
@@ -53,7 +60,7 @@ def config() -> Config:
     return made
 
 
-def upgrade(file: Path, patience: float = PATIENCE) -> None:
+def upgrade(file: Path, patience: float = PATIENCE, names: Names = PLAIN) -> None:
     """Bring the SQLite store ``file`` to ``HEAD`` in one transaction, or create it there.
 
     ``SchemaError`` when its revision is unknown; whatever fails, the file is as it was.
@@ -62,7 +69,7 @@ def upgrade(file: Path, patience: float = PATIENCE) -> None:
     from alembic.util import CommandError
 
     settings = config()
-    settings.attributes.update(file=file, patience=patience)
+    settings.attributes.update(file=file, patience=patience, names=names)
     try:
         with alembic_lock:
             command.upgrade(settings, "head")

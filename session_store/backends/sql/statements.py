@@ -1,398 +1,400 @@
-"""The statements, in SQL that SQLite and PostgreSQL both understand; every value is a parameter.
+"""The statements: constructs over the tables, the same for SQLite and PostgreSQL; every value is a
+parameter.
 
-``tables`` says what the columns mean; its comments give the figures behind the indexes.
+Each is made once for the tables of a store, and compiled once (``prepared``): a function that
+answers with one is cached by what its shape depends on. ``tables`` says what the columns mean; its
+comments give the figures behind the indexes. Of bulk work ``bulk`` has the statements.
 """
-# ruff: noqa: S608 - only names of columns and conditions of this module are put into a text
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    CompoundSelect,
+    Delete,
+    Insert,
+    Integer,
+    Select,
+    Text,
+    UnaryExpression,
+    Update,
+    and_,
+    case,
+    cast,
+    delete,
+    insert,
+    literal_column,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy.sql import operators
 
 from session_store.backends.sql.dialect import Dialect
-from session_store.core.operations import Apply, Moment
-from session_store.core.queries import Filter, Position, Window
+from session_store.backends.sql.prepared import Construct, value
+from session_store.backends.sql.tables import Tables
+from session_store.backends.sql.types import JsonText
+from session_store.core.operations import Apply
+from session_store.core.queries import Window
 from session_store.session import SessionKey
 
-_HEAD: Final = (
-    "app_name, user_id, session_id, status, version, last_seq, "
-    "created_at, updated_at, completed_at, expires_at"
+Kind: TypeAlias = type[Dialect]
+"""Of database; with the tables it says what a construct is, whatever the store."""
+
+HEAD: Final = (
+    "app_name",
+    "user_id",
+    "session_id",
+    "status",
+    "version",
+    "last_seq",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "expires_at",
 )
-_RECORD: Final = f"{_HEAD}, state, agent_states, metadata"
-_ENTRY: Final = "seq, entry_id, kind, payload, created_at, version"
+DOCUMENTS: Final = ("state", "agent_states", "metadata")
+RECORD: Final = (*HEAD, *DOCUMENTS)
+ENTRY: Final = ("seq", "entry_id", "kind", "payload", "created_at", "version")
 
-# BETWEEN is equality here. With = PostgreSQL, planning once for all keys, takes the index of users
-# for as good, and reads 1,008 pages instead of 5 for a user with 1,000 sessions.
-_KEY: Final = (
-    "app_name = :app_name AND session_id = :session_id AND user_id BETWEEN :user_id AND :user_id"
-)
-
-FIND: Final = f"SELECT id, {_RECORD} FROM sessions WHERE {_KEY}"
-FIND_HEAD: Final = f"SELECT id, {_HEAD}, '{{}}', '{{}}', '{{}}' FROM sessions WHERE {_KEY}"
-"""For writes that neither read nor change the documents."""
-
-_ENTRIES: Final = f"SELECT {_ENTRY} FROM session_entries WHERE session ="
-# By the key, so that it needs no answer before it, and can go with the row's own statement.
-_HISTORY: Final = f"{_ENTRIES} (SELECT id FROM sessions WHERE {_KEY})"
-
-INSERT: Final = f"""
-INSERT INTO sessions ({_RECORD})
-VALUES (:app_name, :user_id, :session_id, :status, :version, :last_seq,
-        :created_at, :updated_at, :completed_at, :expires_at, :state, :agent_states, :metadata)
-RETURNING id"""
-
-INSERT_NEW: Final = INSERT.replace("\nRETURNING", "\nON CONFLICT DO NOTHING\nRETURNING")
-"""No row, where something has its key."""
-
-# created_at never changes; naming it would make every write move its index entry.
-UPDATE_HEAD: Final = """
-UPDATE sessions SET status = :status, version = :version, last_seq = :last_seq,
-    updated_at = :updated_at, completed_at = :completed_at, expires_at = :expires_at
-WHERE id = :id"""
-UPDATE: Final = UPDATE_HEAD.replace(
-    "\nWHERE", ",\n    state = :state, agent_states = :agent_states, metadata = :metadata\nWHERE"
-)
-
-DELETE: Final = "DELETE FROM sessions WHERE id = :id"
-
-_APPEND: Final = """
-INSERT INTO session_entries (session, seq, entry_id, kind, payload, created_at, version)
-"""
-
-INSERT_ENTRY: Final = (
-    _APPEND + "VALUES (:session, :seq, :entry_id, :kind, :payload, :created_at, :version)"
-)
-
-REWIND: Final = "DELETE FROM session_entries WHERE session = :id AND seq > :keep"
-
-SHARED: Final = (
-    "SELECT document FROM shared_states WHERE app_name = :app_name AND user_id = :user_id"
-)
-
-ADD_SHARED: Final = """
-INSERT INTO shared_states (app_name, user_id, updated_at, document)
-VALUES (:app_name, :user_id, :updated_at, '{}')
-ON CONFLICT (app_name, user_id) DO NOTHING"""
-
-SET_SHARED: Final = """
-INSERT INTO shared_states (app_name, user_id, updated_at, document)
-VALUES (:app_name, :user_id, :updated_at, :document)
-ON CONFLICT (app_name, user_id)
-DO UPDATE SET updated_at = excluded.updated_at, document = excluded.document"""
-
-
-_TURN: Final = f"""
-UPDATE sessions SET version = version + 1, last_seq = last_seq + 1, updated_at = :now,
-    status = CASE status WHEN 'created' THEN 'running' ELSE status END
-WHERE {_KEY} AND NOT EXISTS (
-    SELECT 1 FROM session_entries WHERE session = sessions.id AND entry_id = :entry_id)"""
-_TURNED: Final = "id, status, version, last_seq"
-TURN_ENTRY: Final = f"{_APPEND} VALUES (:session, :seq, :entry_id, :kind, :payload, :now, :version)"
-"""After ``turn``, with its values and the row that it returned."""
+NULL: Final[ColumnElement[Any]] = literal_column("NULL")
+EMPTY: Final[ColumnElement[Any]] = literal_column("'{}'")
+"""The text of a document that nobody asked for, or of a new one."""
+RUNNING: Final[ColumnElement[Any]] = literal_column("'running'")
 
 
 class Statement(NamedTuple):
-    """A text made for one call, and its parameters."""
+    """A construct, and the values of a call."""
 
-    text: str
+    construct: Construct
     values: dict[str, Any]
 
 
-def turn(operation: Apply, dialect: Dialect) -> Statement:
-    """Makes room for a turn's entry in a live session that has none of its id, and returns the row,
-    if there is one. Where a statement is a round trip, it appends the entry too."""
-    (entry,) = operation.entries
-    values = {**operation.key._asdict(), **entry._asdict(), **_times(operation.at, dialect)}
-    if operation.expected_version is not None:
-        values["expected_version"] = operation.expected_version
-    return Statement(_turn(frozenset(values), dialect.is_remote), values)
+# Parts of statements ------------------------------------------------------------------------------
 
 
-@lru_cache
-def _turn(given: frozenset[str], is_remote: bool) -> str:
-    """Of the names that have values."""
-    is_expected = " AND version = :expected_version" if "expected_version" in given else ""
-    head = f"{_TURN} AND {_alive(given)}{is_expected} RETURNING {_TURNED}"
-    if not is_remote:
-        return head
-    return f"""
-WITH head AS ({head}), entry AS (
-    {_APPEND} SELECT id, last_seq, :entry_id, :kind, CAST(:payload AS json), :now, version FROM head
-) SELECT {_TURNED} FROM head"""
+def columns(table: Any, names: tuple[str, ...]) -> list[ColumnElement[Any]]:
+    """Columns as they are stored: of JSON the text, which the codec wrote and reads."""
+    return [stored(table.c[name]) for name in names]
+
+
+def stored(column: Any) -> ColumnElement[Any]:
+    return type_coerce(column, Text) if isinstance(column.type, JsonText) else column
+
+
+def text(name: str) -> ColumnElement[Any]:
+    """A value that is the codec's JSON text."""
+    return value(name, Text())
+
+
+def values_of(table: Any, names: tuple[str, ...]) -> dict[str, ColumnElement[Any]]:
+    """Each column with the value of its name."""
+    return {
+        name: text(name) if isinstance(table.c[name].type, JsonText) else value(name)
+        for name in names
+    }
+
+
+def negated(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """NOT of it: SQLAlchemy's makes ``a >= b`` of ``NOT a < b``, and SQLite then takes the index
+    of ``a``."""
+    return UnaryExpression(condition, operator=operators.inv, type_=Boolean())
+
+
+def is_session(tables: Tables) -> ColumnElement[bool]:
+    """That a row of sessions has the key. BETWEEN is equality here: with = PostgreSQL, planning
+    once for all keys, takes the index of users for as good, and reads 1,008 pages instead of 5 for
+    a user with 1,000 sessions."""
+    row, user = tables.sessions.c, value("user_id")
+    return and_(
+        row.app_name == value("app_name"),
+        row.session_id == value("session_id"),
+        row.user_id.between(user, user),
+    )
+
+
+def is_alive(tables: Tables, given: frozenset[str], order_by: str = "") -> ColumnElement[bool]:
+    """The reverse of ``Moment.is_expired``, by the times that are given."""
+    row = tables.sessions.c
+    conditions: list[ColumnElement[bool]] = [
+        row.expires_at.is_(None) | (row.expires_at > value("now"))
+    ]
+    if "idle_cutoff" in given:
+        conditions.append(is_not_before(row.updated_at, "idle_cutoff", order_by))
+    if "age_cutoff" in given:
+        conditions.append(is_not_before(row.created_at, "age_cutoff", order_by))
+    return and_(*conditions)
+
+
+def is_not_before(column: Any, name: str, order_by: str) -> ColumnElement[bool]:
+    """Only the column of the order may be looked up in an index: with NOT in front SQLite does not
+    take the other one's, whose range may be the whole table, to be sorted afterwards."""
+    if column.name == order_by:
+        return column >= value(name)  # type: ignore[no-any-return]
+    return negated(column < value(name))
+
+
+def times(at: Any, dialect: Dialect) -> dict[str, Any]:
+    """Those of a moment that are given."""
+    return {
+        name: dialect.time(time)
+        for name, time in zip(at._fields, at, strict=True)
+        if time is not None
+    }
+
+
+# A session and its history ------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def find(tables: Tables, *, with_documents: bool = True, is_locked: bool = False) -> Select[Any]:
+    """The row of a key; without documents for writes that neither read nor change them."""
+    documents = columns(tables.sessions, DOCUMENTS) if with_documents else [EMPTY] * 3
+    found = select(tables.sessions.c.id, *columns(tables.sessions, HEAD), *documents)
+    found = found.where(is_session(tables))
+    return found.with_for_update() if is_locked else found
+
+
+@lru_cache(maxsize=256)
+def new_session(tables: Tables) -> Insert:
+    row = tables.sessions
+    return insert(row).values(values_of(row, RECORD)).returning(row.c.id)
+
+
+@lru_cache(maxsize=256)
+def new_session_unless_there(tables: Tables, kind: Kind) -> Insert:
+    """No row, where something has its key."""
+    row = tables.sessions
+    made = kind.insert(row).values(values_of(row, RECORD)).on_conflict_do_nothing()
+    return made.returning(row.c.id)  # type: ignore[no-any-return]
+
+
+_CHANGED: Final = tuple(name for name in HEAD[3:] if name != "created_at")
+"""created_at never changes; naming it would make every write move its index entry."""
+
+
+@lru_cache(maxsize=256)
+def change_session(tables: Tables, *, with_documents: bool) -> Update:
+    return _update(tables, (*_CHANGED, *DOCUMENTS) if with_documents else _CHANGED)
+
+
+@lru_cache(maxsize=256)
+def replace_session(tables: Tables) -> Update:
+    """Another session's content in the row of a key, whose number stays: others refer to it."""
+    return _update(tables, RECORD[3:])
+
+
+def _update(tables: Tables, names: tuple[str, ...]) -> Update:
+    row = tables.sessions
+    return update(row).where(row.c.id == value("id")).values(values_of(row, names))
+
+
+@lru_cache(maxsize=256)
+def remove_session(tables: Tables) -> Delete:
+    return delete(tables.sessions).where(tables.sessions.c.id == value("id"))
+
+
+@lru_cache(maxsize=256)
+def new_entry(tables: Tables) -> Insert:
+    row = tables.entries
+    return insert(row).values(values_of(row, ("session", *ENTRY)))
+
+
+@lru_cache(maxsize=256)
+def remove_entries_after(tables: Tables) -> Delete:
+    """Those of a session with a greater ``seq`` than is kept."""
+    row = tables.entries
+    return delete(row).where(row.c.session == value("id"), row.c.seq > value("keep"))
 
 
 def known_entries(key: SessionKey, entry_ids: tuple[str, ...], dialect: Dialect) -> Statement:
     """The entries of a session that have one of these ids."""
     values = key._asdict()
     if len(entry_ids) == 1:  # the usual turn: 4 us instead of 8 on SQLite
-        return Statement(f"{_HISTORY} AND entry_id = :id", values | {"id": entry_ids[0]})
-    ids = dialect.ids(entry_ids)
-    return Statement(f"{_HISTORY} AND {dialect.entry_ids}", values | {"entry_ids": ids})
+        return Statement(_known_entry(dialect.tables), values | {"id": entry_ids[0]})
+    return Statement(
+        _known_entries(dialect.tables, type(dialect)),
+        values | {"entry_ids": dialect.ids(entry_ids)},
+    )
 
 
-def history(session: int, window: Window) -> Statement:
+@lru_cache(maxsize=256)
+def _known_entry(tables: Tables) -> Select[Any]:
+    return _history_of_key(tables).where(tables.entries.c.entry_id == value("id"))
+
+
+@lru_cache(maxsize=256)
+def _known_entries(tables: Tables, kind: Kind) -> Select[Any]:
+    is_known = kind.is_one_of(tables.entries.c.entry_id, "entry_ids")
+    return _history_of_key(tables).where(is_known)
+
+
+def _history_of_key(tables: Tables) -> Select[Any]:
+    """By the key, so that it needs no answer before it, and can go with the row's own statement."""
+    session = select(tables.sessions.c.id).where(is_session(tables)).scalar_subquery()
+    return _entries(tables).where(tables.entries.c.session == session)
+
+
+def _entries(tables: Tables) -> Select[Any]:
+    return select(*columns(tables.entries, ENTRY))
+
+
+def history(session: int, window: Window, dialect: Dialect) -> Statement:
     """The window of the history of the session that is this row: in the order of ``seq``, with
     ``last`` the other way."""
     values = {"session": session, "after": window.after, "kind": window.kind}
-    return Statement(f"{_ENTRIES} :session{_within(window)}", values)
+    return Statement(_history(dialect.tables, *_shape(window)), values)
 
 
-def _within(window: Window) -> str:
+@lru_cache(maxsize=256)
+def _history(tables: Tables, has_after: bool, has_kind: bool, last: int | None) -> Select[Any]:
+    entries = _entries(tables).where(tables.entries.c.session == value("session"))
+    return _within(entries, tables, has_after, has_kind, last)
+
+
+def _shape(window: Window) -> tuple[bool, bool, int | None]:
+    return bool(window.after), window.kind is not None, window.last
+
+
+def _within(
+    entries: Select[Any], tables: Tables, has_after: bool, has_kind: bool, last: int | None
+) -> Select[Any]:
     """The number of entries stands in the text: PostgreSQL, planning once for all numbers, takes it
     for a tenth of the history, and of a long one plans each time anew, for 0.15 ms."""
-    text = ""
-    if window.after:
-        text += " AND seq > :after"
-    if window.kind is not None:
-        text += " AND kind = :kind"
-    order = "" if window.last is None else f" DESC LIMIT {window.last:d}"
-    return f"{text} ORDER BY seq{order}"
+    row = tables.entries.c
+    if has_after:
+        entries = entries.where(row.seq > value("after"))
+    if has_kind:
+        entries = entries.where(row.kind == value("kind"))
+    if last is None:
+        return entries.order_by(row.seq)
+    return entries.order_by(row.seq.desc()).limit(literal_column(f"{last:d}", Integer))
 
 
 _LOADED: Final = (
-    "0, app_name, status, state, created_at, version, "
-    "last_seq, updated_at, completed_at, expires_at, agent_states, metadata"
+    "app_name",
+    "status",
+    "state",
+    "created_at",
+    "version",
+    "last_seq",
+    "updated_at",
+    "completed_at",
+    "expires_at",
+    "agent_states",
+    "metadata",
 )
 
 
-def load(key: SessionKey, window: Window) -> Statement:
+def load(key: SessionKey, window: Window, dialect: Dialect) -> Statement:
     """A session, as number 0, and the window of its history, in no order, where a statement is a
     round trip. The first six columns are an entry's."""
-    nothing = ", ".join(["NULL"] * 6)
-    return Statement(
-        f"SELECT {_LOADED} FROM sessions WHERE {_KEY} "
-        f"UNION ALL SELECT {_ENTRY}, {nothing} FROM ({_HISTORY}{_within(window)}) AS history",
-        key._asdict() | {"after": window.after, "kind": window.kind},
+    values = key._asdict() | {"after": window.after, "kind": window.kind}
+    return Statement(_load(dialect.tables, *_shape(window)), values)
+
+
+@lru_cache(maxsize=256)
+def _load(tables: Tables, has_after: bool, has_kind: bool, last: int | None) -> CompoundSelect[Any]:
+    head = select(literal_column("0", Integer), *columns(tables.sessions, _LOADED))
+    entries = _within(_history_of_key(tables), tables, has_after, has_kind, last).subquery(
+        "history"
     )
+    return union_all(head.where(is_session(tables)), select(*entries.c, *[NULL] * 6))
 
 
-def select(
-    query: Filter, position: Position | None, limit: int | None, at: Moment, dialect: Dialect
-) -> Statement:
-    """Live sessions that match, newest first, after ``position``."""
-    where, values = _matching(query, at, dialect)
-    time = query.order_by
-    if position is not None:
-        where += f" AND ({time}, app_name, session_id, user_id) < (:time, :app, :session, :user)"
-        values |= zip(("time", "app", "session", "user"), position, strict=True)
-        values["time"] = dialect.time(position.time)
-    text = (
-        f"SELECT {_RECORD} FROM sessions WHERE {where} "
-        f"ORDER BY {time} DESC, app_name DESC, session_id DESC, user_id DESC"
+# A turn -------------------------------------------------------------------------------------------
+
+
+def turn(operation: Apply, dialect: Dialect) -> Statement:
+    """Makes room for a turn's entry in a live session that has none of its id, and returns the row,
+    if there is one. Where a statement is a round trip, it appends the entry too."""
+    (entry,) = operation.entries
+    values = {**operation.key._asdict(), **entry._asdict(), **times(operation.at, dialect)}
+    if operation.expected_version is not None:
+        values["expected_version"] = operation.expected_version
+    make = _turn_with_entry if dialect.is_remote else _turn
+    return Statement(make(dialect.tables, _given(operation)), values)
+
+
+@lru_cache(maxsize=256)
+def turn_entry(tables: Tables) -> Insert:
+    """After ``turn``, with its values and the row that it returned."""
+    return insert(tables.entries).values(_turns_entry(tables) | {"session": value("session")})
+
+
+def _given(operation: Apply) -> frozenset[str]:
+    """The names of what a turn's conditions depend on."""
+    names = [name for name, at in zip(operation.at._fields, operation.at, strict=True) if at]
+    if operation.expected_version is not None:
+        names.append("expected_version")
+    return frozenset(names)
+
+
+@lru_cache(maxsize=256)
+def _turn(tables: Tables, given: frozenset[str]) -> Update:
+    row, entry = tables.sessions.c, tables.entries.c
+    same: Select[Any] = select(literal_column("1")).where(
+        entry.session == row.id, entry.entry_id == value("entry_id")
     )
-    if limit is not None:
-        text, values = f"{text} LIMIT :limit", values | {"limit": limit}
-    return Statement(text, values)
-
-
-def count(query: Filter, at: Moment, dialect: Dialect) -> Statement:
-    """How many live sessions match: all that do, less the expired, as in ``stats``."""
-    conditions, values = _conditions(query, dialect)
-    times = _times(at, dialect)
-    parts = [conditions, *([*conditions, end] for end in _expired(times))]
-    counts = [
-        f"(SELECT count(*) FROM sessions WHERE {' AND '.join(part) or 'true'})" for part in parts
-    ]
-    return Statement(f"SELECT {' - '.join(counts)}", values | times)
-
-
-def stats(at: Moment, dialect: Dialect, *, counted: bool = False) -> Statement:
-    """How many sessions there are, how many of them live, how many of those run; whether who asks
-    may see a part of them only.
-
-    What the database keeps of all less the expired, each part by the smallest index that has what
-    it asks for: counting 1,000,000 sessions takes 70 to 320 ms, whatever the indexes. ``counted``
-    is for those who see a part. Not both in one statement, of which the database chooses:
-    PostgreSQL takes the cost of what it leaves out for its own, and starts workers or compiles.
-    """
-    times = _times(at, dialect)
-    expired = " UNION ALL ".join(_counted(f" WHERE {end}") for end in _expired(times))
-    return Statement(
-        "SELECT stored.n, stored.n - CAST(expired.n AS BIGINT), "
-        f"stored.running - CAST(expired.running AS BIGINT), {dialect.sees_part} "
-        f"FROM ({_counted() if counted else _KEPT}) AS stored, "
-        f"(SELECT sum(n) AS n, sum(running) AS running FROM ({expired}) AS parts) AS expired",
-        times,
+    head = (
+        update(tables.sessions)
+        .where(is_session(tables), negated(same.exists()), is_alive(tables, given))
+        .values(
+            version=row.version + literal_column("1"),
+            last_seq=row.last_seq + literal_column("1"),
+            updated_at=value("now"),
+            status=case({literal_column("'created'"): RUNNING}, value=row.status, else_=row.status),
+        )
+        .returning(row.id, row.status, row.version, row.last_seq)
     )
+    if "expected_version" in given:
+        head = head.where(row.version == value("expected_version"))
+    return head
 
 
-_KEPT: Final = (
-    "SELECT CAST(sum(total) AS BIGINT) AS n, CAST(sum(running) AS BIGINT) AS running "
-    "FROM session_counts"
-)
+@lru_cache(maxsize=256)
+def _turn_with_entry(tables: Tables, given: frozenset[str]) -> Select[Any]:
+    head = _turn(tables, given).cte("head")
+    names = _turns_entry(tables) | {"payload": cast(text("payload"), JsonText)}
+    names |= {"session": head.c.id, "seq": head.c.last_seq, "version": head.c.version}
+    entry = insert(tables.entries).from_select(list(names), select(*names.values())).cte("entry")
+    return select(head.c.id, head.c.status, head.c.version, head.c.last_seq).add_cte(entry)
 
 
-def _counted(where: str = "") -> str:
-    running = "count(*) FILTER (WHERE status = 'running') AS running"
-    return f"SELECT count(*) AS n, {running} FROM sessions{where}"
+def _turns_entry(tables: Tables) -> dict[str, ColumnElement[Any]]:
+    return values_of(tables.entries, ENTRY) | {"created_at": value("now")}
 
 
-_ENDS: Final = {
-    "idle_cutoff": "updated_at < :idle_cutoff",
-    "age_cutoff": "created_at < :age_cutoff",
-    "now": "expires_at <= :now",
-}
-"""The ways in which the time of a session is over; last the one that may be unknown."""
+# Shared documents ---------------------------------------------------------------------------------
+
+_SCOPE: Final = ("app_name", "user_id")
 
 
-def _expired(times: Container[str]) -> list[str]:
-    """Conditions of which an expired session meets one: each way apart from those before it."""
-    ways = [end for name, end in _ENDS.items() if name in times]
-    return [" AND NOT ".join((end, *ways[:n])) for n, end in enumerate(ways)]
+@lru_cache(maxsize=256)
+def shared_document(tables: Tables, *, is_locked: bool = False) -> Select[Any]:
+    row = tables.shared.c
+    found = select(stored(row.document)).where(*(row[name] == value(name) for name in _SCOPE))
+    return found.with_for_update() if is_locked else found
 
 
-def remove_expired(at: Moment, dialect: Dialect) -> list[Statement]:
-    """Each removes up to ``:limit`` sessions whose time is over in one way, found by its index.
-
-    One statement a way: with OR, PostgreSQL collects all rows that match before it takes some.
-    MATERIALIZED: the rows are chosen once; a plain subquery may be run, and skip rows, again.
-    """
-    return [
-        Statement(_remove(_ENDS[name], dialect.skip_locked), {name: value})
-        for name, value in _times(at, dialect).items()
-    ]
+@lru_cache(maxsize=256)
+def add_shared(tables: Tables, kind: Kind) -> Insert:
+    """An empty document, where there is none."""
+    given = values_of(tables.shared, (*_SCOPE, "updated_at"))
+    made = kind.insert(tables.shared).values(given | {"document": EMPTY})
+    return made.on_conflict_do_nothing(index_elements=_SCOPE)  # type: ignore[no-any-return]
 
 
-def _remove(end: str, skip_locked: str) -> str:
-    return (
-        "DELETE FROM sessions WHERE id IN (WITH expired AS MATERIALIZED ("
-        f"SELECT id FROM sessions WHERE {end} ORDER BY {end.partition(' ')[0]} "
-        f"LIMIT :limit{skip_locked}) SELECT id FROM expired) RETURNING id"
+@lru_cache(maxsize=256)
+def set_shared(tables: Tables, kind: Kind) -> Insert:
+    row = tables.shared
+    made = kind.insert(row).values(values_of(row, (*_SCOPE, "updated_at", "document")))
+    new = {name: made.excluded[name] for name in ("updated_at", "document")}
+    return made.on_conflict_do_update(  # type: ignore[no-any-return]
+        index_elements=_SCOPE, set_=new
     )
-
-
-_WANTED: Final = (
-    "unnest(CAST(:apps AS text[]), CAST(:ids AS text[]), CAST(:users AS text[])) "
-    "AS wanted (app, name, owner)"
-)
-_IS_WANTED: Final = "app_name = app AND session_id = name AND user_id BETWEEN owner AND owner"
-
-DELETE_MANY: Final = "DELETE FROM sessions WHERE id = ANY(:ids)"
-
-
-def load_many(keys: Sequence[SessionKey]) -> tuple[Statement, Statement]:
-    """The sessions of these keys with their rows' ids, and all their entries with their session's,
-    in the order of ``seq``, where a statement is a round trip."""
-    values, found = _wanted(keys), f"FROM {_WANTED} JOIN sessions ON {_IS_WANTED}"
-    entries = (
-        f"SELECT session, {_ENTRY} FROM session_entries "
-        f"WHERE session = ANY(ARRAY(SELECT id {found})) ORDER BY session, seq"
-    )
-    return Statement(f"SELECT id, {_RECORD} {found}", values), Statement(entries, values)
-
-
-def find_heads(keys: Sequence[SessionKey], lock: str = "") -> Statement:
-    """``FIND_HEAD`` of many keys, where a statement is a round trip."""
-    documents = "'{}', '{}', '{}'"
-    text = f"SELECT id, {_HEAD}, {documents} FROM {_WANTED} JOIN sessions ON {_IS_WANTED}{lock}"
-    return Statement(text, _wanted(keys))
-
-
-def _wanted(keys: Sequence[SessionKey]) -> dict[str, Any]:
-    return {
-        "apps": [key.app_name for key in keys],
-        "ids": [key.session_id for key in keys],
-        "users": [key.user_id for key in keys],
-    }
-
-
-def scan(after: SessionKey | None, limit: int) -> Statement:
-    """Versions in the order of the key, after one; read from the index of the key and the table."""
-    where, values = "", dict[str, Any]()
-    if after is not None:
-        where = "WHERE (app_name, session_id, user_id) > (:app_name, :session_id, :user_id)"
-        values = after._asdict()
-    return Statement(
-        "SELECT app_name, user_id, session_id, version, last_seq, created_at, updated_at, "
-        f"expires_at FROM sessions {where} ORDER BY app_name, session_id, user_id LIMIT :limit",
-        values | {"limit": limit},
-    )
-
-
-def scan_shared(after: tuple[str, str] | None, limit: int) -> Statement:
-    """Shared documents in the order of their key, after one."""
-    where, values = "", dict[str, Any]()
-    if after is not None:
-        where = "WHERE (app_name, user_id) > (:app_name, :user_id)"
-        values = dict(zip(("app_name", "user_id"), after, strict=True))
-    return Statement(
-        f"SELECT app_name, user_id, document FROM shared_states {where} "
-        "ORDER BY app_name, user_id LIMIT :limit",
-        values | {"limit": limit},
-    )
-
-
-def _matching(query: Filter, at: Moment, dialect: Dialect) -> tuple[str, dict[str, Any]]:
-    conditions, values = _conditions(query, dialect)
-    times = _times(at, dialect)
-    return " AND ".join((_alive(times, query.order_by), *conditions)), values | times
-
-
-def _conditions(query: Filter, dialect: Dialect) -> tuple[list[str], dict[str, Any]]:
-    """Those of the query itself, whether the session lives or not."""
-    conditions = [*_identities(query), *_ranges(query)]
-    values = {name: getattr(query, name) for name in ("app_name", "user_id", "session_id")}
-    values |= {name: dialect.time(getattr(query, name)) for name in _RANGES}
-    if query.statuses:
-        names = {f"status_{n}": status for n, status in enumerate(query.statuses)}
-        conditions.append(f"status IN ({', '.join(f':{name}' for name in names)})")
-        values |= names
-    if query.metadata:
-        condition, labels = dialect.labels(query.metadata)
-        conditions.append(condition)
-        values |= labels
-    return conditions, values
-
-
-def _identities(query: Filter) -> list[str]:
-    """An application alone is given to no index: SQLite would read and sort all its sessions
-    (0.7 s of 1,000,000) where the newest 50 are at hand in the index of the order (0.1 ms)."""
-    conditions = {"user_id": "user_id = :user_id", "session_id": "session_id = :session_id"}
-    found = [text for name, text in conditions.items() if getattr(query, name) is not None]
-    if query.app_name is None:
-        return found
-    return [*found, "app_name = :app_name" if found else "NOT (app_name <> :app_name)"]
-
-
-_RANGES: Final = {
-    "created_after": ("created_at", "<"),
-    "created_before": ("created_at", ">="),
-    "updated_after": ("updated_at", "<"),
-    "updated_before": ("updated_at", ">="),
-}
-"""Each with what it excludes."""
-
-
-def _ranges(query: Filter) -> list[str]:
-    return [
-        _excluded(column, operator, name, query.order_by)
-        for name, (column, operator) in _RANGES.items()
-        if getattr(query, name) is not None
-    ]
-
-
-def _alive(times: Container[str], order_by: str = "") -> str:
-    """The reverse of ``Moment.is_expired``."""
-    conditions = ["(expires_at IS NULL OR expires_at > :now)"]
-    if "idle_cutoff" in times:
-        conditions.append(_excluded("updated_at", "<", "idle_cutoff", order_by))
-    if "age_cutoff" in times:
-        conditions.append(_excluded("created_at", "<", "age_cutoff", order_by))
-    return " AND ".join(conditions)
-
-
-def _excluded(column: str, operator: str, name: str, order_by: str) -> str:
-    """Only the column of the order may be looked up in an index: with NOT in front SQLite does not
-    take the other one's, whose range may be the whole table, to be sorted afterwards."""
-    if column == order_by:
-        return f"{column} {'>=' if operator == '<' else '<'} :{name}"
-    return f"NOT ({column} {operator} :{name})"
-
-
-def _times(at: Moment, dialect: Dialect) -> dict[str, Any]:
-    return {
-        name: dialect.time(time)
-        for name, time in zip(at._fields, at, strict=True)
-        if time is not None
-    }

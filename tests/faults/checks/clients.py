@@ -18,6 +18,7 @@ from session_store.backends import memory
 from session_store.backends.json_file.repository import JsonFileRepository
 from session_store.backends.memory import MemoryRepository
 from session_store.backends.sql.repository import SqlRepository
+from session_store.backends.sql.writing import Writing
 from session_store.core.operations import Delete, Moment, checked_apply
 from session_store.core.queries import Filter
 from session_store.errors import SessionNotFoundError
@@ -39,7 +40,7 @@ LATE, EARLY = at(10**9), at(-(10**9))
 def ids_are_not_looked_up() -> Iterator[None]:
     with (
         patch.object(memory, "_named", lambda *_: []),
-        patch.object(SqlRepository, "_known", lambda *_: None),
+        patch.object(Writing, "_known", lambda *_: None),
     ):
         yield
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from session_store import SessionService
-from session_store.backends.sql.runner import Rows, Statements
+from session_store.backends.sql.dialect import Dialect
+from session_store.backends.sql.prepared import Construct, prepared
 from session_store.core import codec
 from session_store.core.queries import Filter
 from session_store.core.records import SessionRecord
@@ -62,16 +63,29 @@ TRAVERSALS: Final = (
 @contextmanager
 def quotes_by_hand() -> Iterator[None]:
     """Texts are put into the statement, between quotes."""
-    run = Statements.run
 
-    def quoted(statements: Statements, text: str, values: Mapping[str, Any]) -> Rows:
-        def inlined(found: re.Match[str]) -> str:
-            value = values.get(found[1])
-            return f"'{value}'" if isinstance(value, str) else found[0]
+    def quoted(
+        dialect: Dialect, connection: Any, construct: Construct, values: Mapping[str, Any]
+    ) -> Any:
+        made = prepared(construct, dialect.compiler)
+        names = iter(made.names)
+        texts, given = [], list[str]()
+        for part in re.split(r"(\?|\$\d+)", made.text):
+            if not re.fullmatch(r"\?|\$\d+", part):
+                texts.append(part)
+                continue
+            name = next(names) if part == "?" else made.names[int(part[1:]) - 1]
+            if name in SessionKey._fields:
+                texts.append(f"'{values[name]}'")
+            elif part == "?" or name not in given:
+                given.append(name)
+                texts.append("?" if part == "?" else f"${len(given)}")
+            else:
+                texts.append(f"${given.index(name) + 1}")
+        everything = {**values, **made.fixed}
+        return dialect.send(connection, "".join(texts), [everything[name] for name in given])
 
-        return run(statements, re.sub(r":(app_name|user_id|session_id)\b", inlined, text), values)
-
-    with patch.object(Statements, "run", quoted):
+    with patch.object(Dialect, "execute", quoted):
         yield
 
 

@@ -283,7 +283,7 @@ def ending_before(number: int, other: psycopg.Connection[Any]) -> Iterator[list[
     """End all connections before the store's statement of that number; how many, if it comes."""
     numbers, ended, run = count_from(1), list[int](), PostgresStatements.run
 
-    def ran(statements: PostgresStatements, text: bytes, values: Sequence[Any]) -> Answer:
+    def ran(statements: PostgresStatements, text: str, values: Sequence[Any]) -> Answer:
         if next(numbers) == number:
             ended.append(end_others(other))
         return run(statements, text, values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -13,11 +13,13 @@ from typing import Any
 from unittest.mock import patch
 
 import psycopg
+from sqlalchemy import text
 
 from benchmarks import postgres_sweep
 from session_store.backends.sql import forks
 from session_store.backends.sql.postgresql.connecting import StoreConnection
 from session_store.backends.sql.postgresql.store import PostgresDialect, open_postgres
+from session_store.backends.sql.prepared import prepared
 from session_store.errors import StaleSessionError
 from session_store.repository import SessionRepository
 from session_store.session import SessionKey
@@ -39,7 +41,21 @@ COME_BACK = "UPDATE sessions SET updated_at = %s WHERE session_id = 'old 1'"
 
 @contextmanager
 def no_lock_of_the_row() -> Iterator[None]:
-    with patch.object(PostgresDialect, "row_lock", ""):
+    with without_in_texts(" FOR UPDATE"):
+        yield
+
+
+@contextmanager
+def without_in_texts(part: str) -> Iterator[None]:
+    """What is sent to the server lacks these words."""
+    send = PostgresDialect.send
+
+    def sent(
+        dialect: PostgresDialect, connection: Any, text: str, values: Sequence[Any] = ()
+    ) -> Any:
+        return send(dialect, connection, text.replace(part, ""), values)
+
+    with patch.object(PostgresDialect, "send", sent):
         yield
 
 
@@ -62,7 +78,8 @@ def a_lock_of_the_session() -> Iterator[None]:
 
     def begun(dialect: PostgresDialect, *arguments: Any, **said: Any) -> None:
         begin(dialect, *arguments, **said)
-        dialect.sweep_lock = dialect.sweep_lock.replace("_xact_", "_")
+        lock = prepared(dialect.sweep_lock, dialect.compiler).text
+        dialect.sweep_lock = text(lock.replace("_xact_", "_"))
 
     with patch.object(PostgresDialect, "__init__", begun):
         yield
@@ -70,7 +87,7 @@ def a_lock_of_the_session() -> Iterator[None]:
 
 @contextmanager
 def sweepers_that_wait_for_writers() -> Iterator[None]:
-    with patch.object(PostgresDialect, "skip_locked", " FOR UPDATE"):
+    with without_in_texts(" SKIP LOCKED"):
         yield
 
 

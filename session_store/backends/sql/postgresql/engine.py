@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import tuple_row
 from sqlalchemy import Engine, QueuePool, exc
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from session_store.backends.sql.names import checked_names
 from session_store.backends.sql.postgresql.connection import read_as_stored
-from session_store.backends.sql.postgresql.store import PARAMETER, PostgresDialect, opened
+from session_store.backends.sql.postgresql.store import PostgresDialect, opened
+from session_store.backends.sql.prepared import Construct, prepared
 from session_store.backends.sql.repository import SqlRepository
 from session_store.errors import SettingsError, StoreClosedError, StoreUnavailableError
 
@@ -36,17 +38,24 @@ def open_engine(
 class EngineDialect(PostgresDialect):
     """Leaves to psycopg, as its caller set it, what is prepared on a connection."""
 
-    def execute(
-        self, connection: psycopg.Connection[Any], text: str, values: Mapping[str, Any]
+    compiler = PGDialect(paramstyle="format")  # type: ignore[no-untyped-call]
+
+    def send(
+        self, connection: psycopg.Connection[Any], text: str, values: Sequence[Any] = ()
     ) -> psycopg.Cursor[Any]:
         cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         read_as_stored(cursor)
-        return cursor.execute(self._for_cursors(text), values, binary=True)
+        return cursor.execute(text.encode(), values or None, binary=True)
 
     def execute_many(
-        self, connection: psycopg.Connection[Any], text: str, rows: Iterable[Mapping[str, Any]]
+        self,
+        connection: psycopg.Connection[Any],
+        construct: Construct,
+        rows: Iterable[Mapping[str, Any]],
     ) -> None:
-        psycopg.Cursor(connection).executemany(self._for_cursors(text), rows)
+        statement = prepared(construct, self.compiler)
+        cursor = psycopg.Cursor(connection)
+        cursor.executemany(statement.text.encode(), map(statement.ordered, rows))
 
     @contextmanager
     def batch(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
@@ -63,9 +72,6 @@ class EngineDialect(PostgresDialect):
             failure = failure or error
         if failure:
             raise failure
-
-    def _for_cursors(self, statement: str) -> str:
-        return PARAMETER.sub(r"%(\1)s", self.placed(statement))
 
 
 class EnginePool:

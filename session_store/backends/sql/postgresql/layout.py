@@ -22,6 +22,7 @@ _OURS: Final[Mapping[str, frozenset[str]]] = {
     "session_entries": frozenset(("session", "seq", "entry_id")),
     "shared_states": frozenset(("app_name", "user_id", "document")),
     "session_counts": frozenset(("id", "total", "running")),
+    "session_quarantine": frozenset(("id", "table_name", "reason", "content")),
     VIEW: frozenset(("app_name", "session_id", "last_seq")),
 }
 """Columns by which a relation is known as ours, at whatever revision."""

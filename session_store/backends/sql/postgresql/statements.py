@@ -30,7 +30,7 @@ _DONE: Final = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 Row: TypeAlias = tuple[Any, ...]
 
-_Kind: TypeAlias = tuple[bytes, tuple[int, ...]]
+_Kind: TypeAlias = tuple[str, tuple[int, ...]]
 """The text of a statement, and the types of its parameters."""
 
 
@@ -70,7 +70,7 @@ class PostgresStatements:
         self._sent: list[Answer | _Kind | None] = []
         self._is_batch = False
 
-    def run(self, text: bytes, values: Sequence[Any]) -> Answer:
+    def run(self, text: str, values: Sequence[Any]) -> Answer:
         """In a batch it waits to be collected."""
         answer = Answer(self)
         self._send(text, values, answer)
@@ -78,7 +78,7 @@ class PostgresStatements:
             self.collect()
         return answer
 
-    def run_many(self, text: bytes, rows: Iterable[Sequence[Any]]) -> None:
+    def run_many(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
         """Once for each of the rows."""
         with nullcontext() if self._is_batch else self.batch():
             for values in rows:
@@ -130,7 +130,7 @@ class PostgresStatements:
         except psycopg.Error:
             self._connection.close()  # something is still to come
 
-    def _send(self, text: bytes, values: Sequence[Any], answer: Answer | None) -> None:
+    def _send(self, text: str, values: Sequence[Any], answer: Answer | None) -> None:
         adapted = self._adapted
         parameters = adapted.dump_sequence(values, [PyFormat.AUTO] * len(values))
         types, formats = adapted.types or (), adapted.formats
@@ -138,7 +138,7 @@ class PostgresStatements:
         if name:
             self._pgconn.send_query_prepared(name, parameters, formats, Format.BINARY)
         else:
-            self._pgconn.send_query_params(text, parameters, types, formats, Format.BINARY)
+            self._pgconn.send_query_params(text.encode(), parameters, types, formats, Format.BINARY)
         self._sent.append(answer)
 
     def _name(self, kind: _Kind) -> bytes:
@@ -146,7 +146,7 @@ class PostgresStatements:
         name = self._names.pop(kind, None)
         if name == b"":
             name = b"session_store_%d" % next(self._numbers)
-            self._pgconn.send_prepare(name, *kind)
+            self._pgconn.send_prepare(name, kind[0].encode(), kind[1])
             self._await(kind)
         self._names[kind] = name = name or b""  # now the newest
         if len(self._names) > PREPARED:

@@ -6,7 +6,6 @@ READ COMMITTED nobody's work is lost: load-modify-save without it lost 1,700 of 
 
 from __future__ import annotations
 
-import re
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +15,30 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 import psycopg
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    any_,
+    case,
+    cast,
+    column,
+    extract,
+    func,
+    literal_column,
+    select,
+    table,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import REGCLASS
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from session_store.backends.sql.dialect import Dialect
+from session_store.backends.sql.dialect import Dialect, Labels
 from session_store.backends.sql.names import Names, checked_names
 from session_store.backends.sql.pool import ConnectionPool, Pool
 from session_store.backends.sql.postgresql import connecting
@@ -33,8 +54,12 @@ from session_store.backends.sql.postgresql.errors import (
     translated,
 )
 from session_store.backends.sql.postgresql.url import PostgresUrl
+from session_store.backends.sql.prepared import Construct, prepared, value
 from session_store.backends.sql.repository import SqlRepository
 from session_store.backends.sql.schema import TABLES
+from session_store.backends.sql.statements import stored
+from session_store.backends.sql.tables import Tables, tables_of
+from session_store.backends.sql.types import NUL_SIGN, NamedType, WithoutNul
 from session_store.core import codec
 from session_store.core.queries import Scalar
 from session_store.errors import (
@@ -49,22 +74,25 @@ _OUTCOME_WAIT: Final = 10.0
 """Seconds in which a server that restarts or fails over may come back and be asked."""
 _OUTCOME_PAUSE: Final = 0.05
 
-_MARK: Final = """
-SELECT CAST(pg_current_xact_id() AS text), CAST(extract(epoch FROM stats_reset) AS text)
-FROM pg_stat_bgwriter"""
+_STATISTICS: Final = table("pg_stat_bgwriter", column("stats_reset"))
+_LIFE: Final = cast(extract("epoch", _STATISTICS.c.stats_reset), Text)
+
+_MARK: Final = select(cast(func.pg_current_xact_id(), Text), _LIFE).select_from(_STATISTICS)
 """The number of a transaction, and a mark of the server's life. A server that crashes gives numbers
 away again of which its log knows nothing yet, and one that was promoted may do so; both begin their
 statistics anew. (Without that, a crash among four writers lost an acknowledged entry.)"""
 
-_ASK: Final = """
-SELECT CASE WHEN CAST(extract(epoch FROM stats_reset) AS text) = given.life
-            THEN coalesce(pg_xact_status(CAST(given.xid AS xid8)), 'unknown') ELSE 'unknown' END
-FROM pg_stat_bgwriter, (SELECT CAST(%s AS text) AS xid, CAST(%s AS text) AS life) AS given"""
+_UNKNOWN: Final[ColumnElement[str]] = literal_column("'unknown'")
+_XID: Final = cast(cast(value("xid"), Text), NamedType("xid8"))
+_ASK: Final = select(
+    case(
+        (cast(value("life"), Text) == _LIFE, func.coalesce(func.pg_xact_status(_XID), _UNKNOWN)),
+        else_=_UNKNOWN,
+    )
+).select_from(_STATISTICS)
 
 _OUTCOMES: Final = {"committed": True, "aborted": False, "unknown": None}
 """All but ``in progress``, which ends."""
-
-_IS_GUARDED: Final = "SELECT row_security_active(%s)"
 
 _SWEEPING: Final = 0x53655374
 """The first half of the advisory lock of sweepers, "SeSt"; the second half is the store's."""
@@ -72,22 +100,19 @@ _SWEEPING: Final = 0x53655374
 _RACED: Final = ("uq_sessions_key", "uq_session_entries_entry_id")
 """Constraints that refuse what two wrote at the same time."""
 
-_TABLE: Final = re.compile(r"\b(sessions|session_entries|shared_states|session_counts)\b")
-PARAMETER: Final = re.compile(r":(\w+)")
 
-_NUL: Final = "\x1aNUL\x1a"
-"""Stands for NUL, which PostgreSQL's text can't hold and its JSON functions stumble over."""
+def _sizes() -> Select[Any]:
+    """Of several tables together, with the partitions that a DBA may have made."""
+    names = func.unnest(cast(value("names"), ARRAY(Text))).table_valued("name")
+    relation = cast(names.render_derived(name="names").c.name, REGCLASS)
+    part = func.pg_partition_tree(relation).table_valued("relid", "level", name="parts").c
+    parts = select(func.sum(func.pg_total_relation_size(part.relid))).where(part.level > 0)
+    whole = func.pg_total_relation_size(relation)
+    return select(func.sum(whole + func.coalesce(parts.scalar_subquery(), 0)))
 
-_SIZE: Final = """
-SELECT sum(pg_total_relation_size(name) + coalesce(
-    (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(name) WHERE level > 0), 0))
-FROM (VALUES {tables}) AS tables (name)"""
-"""With the partitions that a DBA may have made."""
 
-_LABELS: Final = r"""CASE
-    WHEN strpos(CAST(metadata AS text), '\u0000') = 0 THEN metadata
-    ELSE CAST(regexp_replace(CAST(metadata AS text), '(?<!\\)((?:\\\\)*)\\u0000',
-                             '\1\\u001aNUL\\u001a', 'g') AS json) END"""
+_SIZE: Final = _sizes()
+_IS_GUARDED: Final = select(func.row_security_active(cast(value("name"), Text)))
 
 
 def open_postgres(
@@ -127,21 +152,18 @@ class PostgresDialect(Dialect):
     ``local``: the session's settings are not ours, so each transaction has its own.
     """
 
+    compiler = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+    insert = staticmethod(postgresql.insert)
     driver_error = psycopg.Error
     is_remote = True
-    row_lock = " FOR UPDATE"
-    skip_locked = " FOR UPDATE SKIP LOCKED"
-    entry_ids = "entry_id = ANY(:entry_ids)"
-    sees_part = "row_security_active('sessions')"
 
     def __init__(self, place: str, names: Names, patience: float, *, local: bool) -> None:
         self.place, self.names, self.patience = place, names, patience
+        self.tables = tables_of(names)
         self._settings = _set_local(connecting.settings(patience)) if local else []
         self.is_bounded = not local
         self._raced = {f"{names.prefix}{name}" for name in _RACED}
-        store = zlib.crc32(names.of("sessions").encode()) - 2**31
-        self.sweep_lock = f"SELECT pg_try_advisory_xact_lock({_SWEEPING}, {store})"
-        self._text = lru_cache(maxsize=512)(self._numbered)
+        self.sweep_lock = _sweep_lock(names)
 
     def check(self, connection: psycopg.Connection[Any]) -> None:
         """Whether this is a store that can be used; only reads."""
@@ -156,34 +178,32 @@ class PostgresDialect(Dialect):
             )
         postgres_layout.check_current(connection, self.names, self.place)
 
-    def execute(self, connection: StoreConnection, text: str, values: Mapping[str, Any]) -> Any:
-        numbered, names = self._text(text)
-        return connection.statements.run(numbered, [values[name] for name in names])
+    def send(self, connection: StoreConnection, text: str, values: Sequence[Any] = ()) -> Any:
+        return connection.statements.run(text, values)
 
     def execute_many(
-        self, connection: StoreConnection, text: str, rows: Iterable[Mapping[str, Any]]
+        self, connection: StoreConnection, construct: Construct, rows: Iterable[Mapping[str, Any]]
     ) -> None:
-        numbered, names = self._text(text)
-        ordered = ([row[name] for name in names] for row in rows)
-        connection.statements.run_many(numbered, ordered)
+        statement = prepared(construct, self.compiler)
+        connection.statements.run_many(statement.text, map(statement.ordered, rows))
 
     def insert_many(
         self,
         connection: psycopg.Connection[Any],
-        table: str,
-        columns: str,
+        table: Table,
+        columns: Sequence[str],
         rows: Iterable[Mapping[str, Any]],
     ) -> None:
         """By COPY: twice the entries a second, for a third of the client's time. Row-level security
         refuses it."""
-        if connection.execute(_IS_GUARDED, [self.names.of(table)]).fetchone() == (True,):
+        name = _name(table)
+        if self.execute(connection, _IS_GUARDED, {"name": name}).fetchall() == [(True,)]:
             super().insert_many(connection, table, columns, rows)
             return
-        names = columns.split(", ")
-        text = f"COPY {self.names.of(table)} ({columns}) FROM STDIN"
+        text = f"COPY {name} ({', '.join(columns)}) FROM STDIN"
         with connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
             for row in rows:
-                copy.write_row([row[name] for name in names])
+                copy.write_row([row[name] for name in columns])
 
     def batch(self, connection: StoreConnection) -> AbstractContextManager[None]:
         """An append takes two round trips instead of seven; a load one instead of four."""
@@ -205,11 +225,21 @@ class PostgresDialect(Dialect):
         until = time.monotonic() + min(_OUTCOME_WAIT, self.patience)
         while time.monotonic() < until:
             pool.drop_idle()
-            outcome = _outcome(transaction, pool)
+            outcome = self._outcome(transaction, pool)
             if outcome in _OUTCOMES:
                 return _OUTCOMES[outcome]
             time.sleep(_OUTCOME_PAUSE)
         return None
+
+    def _outcome(self, transaction: Sequence[str], pool: Pool) -> str:
+        """What the server says became of a transaction; empty while it can't be asked."""
+        asked = dict(zip(("xid", "life"), transaction, strict=True))
+        try:
+            with pool.connection() as connection:
+                ((outcome,),) = self.execute(connection, _ASK, asked).fetchall()
+                return str(outcome)
+        except psycopg.Error:
+            return ""
 
     def attempts(self, error: Exception) -> int:
         if is_collision(error) or constraint(error) in self._raced:
@@ -227,26 +257,49 @@ class PostgresDialect(Dialect):
     def time(self, value: datetime | None) -> datetime | None:
         return value
 
-    to_time = staticmethod(to_time)
+    to_time = to_sorted_time = staticmethod(to_time)
 
-    def labels(self, labels: Sequence[tuple[str, Scalar]]) -> tuple[str, dict[str, Any]]:
-        """By the text of the value, which for equal values is the same: the codec wrote it."""
-        conditions: list[str] = []
+    @staticmethod
+    def is_one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        return column == any_(value(name))
+
+    @staticmethod
+    def sees_part(tables: Tables) -> ColumnElement[bool]:
+        return func.row_security_active(_as_text(tables.sessions), type_=Boolean)
+
+    @staticmethod
+    def may_read(table: Table) -> ColumnElement[bool]:
+        select_ = literal_column("'SELECT'", Text)
+        return func.has_table_privilege(_as_text(table), select_, type_=Boolean)
+
+    @staticmethod
+    def label_shape(labels: Labels) -> int:
+        return len(labels)
+
+    def label_values(self, labels: Labels) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for n, (key, value) in enumerate(labels):
-            conditions.append(
-                f"CAST(({_LABELS}) -> CAST(:label_{n} AS text) AS text) = ANY(:values_{n})"
+        for n, (key, label) in enumerate(labels):
+            values |= {f"label_{n}": key.replace("\0", NUL_SIGN), f"values_{n}": _texts(label)}
+        return values
+
+    @staticmethod
+    def has_labels(metadata: ColumnElement[Any], shape: Any) -> ColumnElement[bool]:
+        """By the text of the value, which for equal values is the same: the codec wrote it."""
+        document = WithoutNul(stored(metadata))
+        return and_(
+            *(
+                cast(document.op("->")(cast(value(f"label_{n}"), Text)), Text)
+                == any_(value(f"values_{n}"))
+                for n in range(shape)
             )
-            values |= {f"label_{n}": key.replace("\0", _NUL), f"values_{n}": _texts(value)}
-        return " AND ".join(conditions), values
+        )
 
     def tidy(self, connection: psycopg.Connection[Any]) -> None:
         """Autovacuum's."""
 
     def size_bytes(self, connection: psycopg.Connection[Any]) -> int:
-        tables = ", ".join(f"('{self.names.of(name)}')" for name in TABLES)
-        query = _SIZE.format(tables=tables)
-        ((size,),) = connection.execute(query).fetchall()
+        names = [self.names.of(name) for name in TABLES]
+        ((size,),) = self.execute(connection, _SIZE, {"names": names}).fetchall()
         return int(size)
 
     def translated(self, error: Exception, *, committing: bool = False) -> SessionStoreError:
@@ -254,18 +307,7 @@ class PostgresDialect(Dialect):
 
     def _begin(self, connection: StoreConnection, begin: str) -> None:
         for statement in (begin, *self._settings):
-            self.execute(connection, statement, {})
-
-    def placed(self, statement: str) -> str:
-        """With the names that the tables have here."""
-        return _TABLE.sub(lambda found: self.names.of(found[0]), statement)
-
-    def _numbered(self, statement: str) -> tuple[bytes, list[str]]:
-        """A statement as PostgreSQL wants it, and the names of its parameters by their numbers."""
-        placed = self.placed(statement)
-        names = list(dict.fromkeys(PARAMETER.findall(placed)))
-        numbers = {name: f"${number}" for number, name in enumerate(names, 1)}
-        return PARAMETER.sub(lambda found: numbers[found[1]], placed).encode(), names
+            self.send(connection, statement)
 
 
 def opened(pool: Pool, dialect: PostgresDialect) -> SqlRepository:
@@ -285,18 +327,29 @@ def _set_local(settings: Mapping[str, str]) -> list[str]:
     return [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
 
 
-def _outcome(transaction: Sequence[str], pool: Pool) -> str:
-    """What the server says became of a transaction; empty while it can't be asked."""
-    try:
-        with pool.connection() as connection:
-            ((outcome,),) = connection.execute(_ASK, transaction).fetchall()
-            return str(outcome)
-    except psycopg.Error:
-        return ""
+@lru_cache
+def _sweep_lock(names: Names) -> Select[Any]:
+    store = zlib.crc32(names.of("sessions").encode()) - 2**31
+    lock = func.pg_try_advisory_xact_lock(_constant(_SWEEPING), _constant(store))
+    return select(lock)
 
 
-def _texts(value: Scalar) -> list[str]:
+def _constant(number: int) -> ColumnElement[int]:
+    return literal_column(f"{number:d}", Integer)
+
+
+def _as_text(table: Table) -> ColumnElement[str]:
+    return literal_column(f"'{_name(table)}'", Text)
+
+
+def _name(table: Table) -> str:
+    return PostgresDialect.compiler.identifier_preparer.format_table(table)
+
+
+def _texts(label: Scalar) -> list[str]:
     """How JSON may write a value."""
-    if isinstance(value, float) and value == 0:
+    if isinstance(label, float) and label == 0:
         return ["0.0", "-0.0"]
-    return [codec.encode(value.replace("\0", _NUL) if isinstance(value, str) else value, "label")]
+    return [
+        codec.encode(label.replace("\0", NUL_SIGN) if isinstance(label, str) else label, "label")
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from session_store.backends import legacy
+from session_store.backends.sql.names import PLAIN, Names
 from session_store.backends.sql.schema import VERSION_TABLE
 from session_store.errors import CorruptStoreError
 
@@ -17,15 +18,17 @@ LEGACY_TABLE: Final = "sessions_legacy"
 """The name that the table ``sessions`` of the program before this package is kept under."""
 
 
-def revision(path: Path, connection: sqlite3.Connection) -> str | None:
-    """The revision of a store; ``None`` before the first one, as in a file to adopt.
+def revision(path: Path, connection: sqlite3.Connection, names: Names = PLAIN) -> str | None:
+    """The revision of a store; ``None`` before the first one, as in a file to adopt, or in one that
+    is to hold tables of these names beside others.
 
     ``CorruptStoreError`` for another program's database.
     """
-    if exists(connection, VERSION_TABLE):
-        found = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
+    table = names.own(VERSION_TABLE)
+    if exists(connection, table):
+        found = connection.execute(f"SELECT version_num FROM {table}").fetchone()  # noqa: S608
         return str(found[0]) if found else None
-    if is_legacy(connection):
+    if names.prefix or is_legacy(connection):
         return None
     if connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,):
         raise CorruptStoreError(f"{path} has lost its tables: restore a backup")

@@ -6,29 +6,34 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, NullPool, create_engine, event, exc
 
+from session_store.backends.sql.names import PLAIN, Names
 from session_store.backends.sql.schema import PATIENCE, VERSION_TABLE
 from session_store.backends.sql.sqlite import file as database_file
 from session_store.backends.sql.sqlite import layout as sqlite_layout
 from session_store.backends.sql.sqlite.errors import translated
 
+_CACHE: Final = 128 * 1024
+"""KiB at most: an index of a large table that is made anew should fit. With SQLite's 2 MB copying
+300,000 sessions took 5.1 s instead of 2.2."""
+
 
 @contextmanager
-def upgrading(path: Path, patience: float = PATIENCE) -> Iterator[Connection]:
+def upgrading(path: Path, patience: float = PATIENCE, names: Names = PLAIN) -> Iterator[Connection]:
     """A connection in one transaction that upgrades, or creates, the store ``path``: all of it or
     nothing. Whoever comes meanwhile waits, and finds it done."""
     if database_file.exists(path):
-        with _transaction(path, patience) as connection:
-            sqlite_layout.revision(path, driver(connection))
+        with _transaction(path, patience, names) as connection:
+            sqlite_layout.revision(path, driver(connection), names)
             yield connection
     else:
         with database_file.building(path) as draft:
-            with _transaction(draft.new, patience) as connection:
+            with _transaction(draft.new, patience, names) as connection:
                 yield connection
-                is_made = sqlite_layout.exists(driver(connection), VERSION_TABLE)
+                is_made = sqlite_layout.exists(driver(connection), names.own(VERSION_TABLE))
             if is_made:  # not by a mere `alembic current`
                 draft.publish()
 
@@ -42,7 +47,7 @@ def driver(connection: Connection) -> sqlite3.Connection:
 
 
 @contextmanager
-def _transaction(path: Path, patience: float) -> Iterator[Connection]:
+def _transaction(path: Path, patience: float, names: Names) -> Iterator[Connection]:
     """The driver's own BEGIN is left out and ours comes first: so DDL is part of the transaction,
     and Alembic reads the revision when no other process can change it any more."""
     engine = create_engine(
@@ -55,9 +60,11 @@ def _transaction(path: Path, patience: float) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             driver(connection).execute("PRAGMA secure_delete = ON")
+            driver(connection).execute(f"PRAGMA cache_size = -{_CACHE}")
             with connection.begin():
                 yield connection
-            _finish(path, driver(connection), patience)
+            if not names.prefix:
+                _finish(path, driver(connection), patience)
     except exc.DBAPIError as error:
         raise translated(error.orig or error, path, patience) from None
     except sqlite3.Error as error:
@@ -65,7 +72,8 @@ def _transaction(path: Path, patience: float) -> Iterator[Connection]:
 
 
 def _finish(path: Path, connection: sqlite3.Connection, patience: float) -> None:
-    """Unless the file is as it was, an older store that was only asked for its revision."""
+    """Unless the file is as it was, an older store that was only asked for its revision. One that
+    our tables are guests in keeps its mode and its journal until the store is opened."""
     if sqlite_layout.exists(connection, VERSION_TABLE):
         with database_file.reported(path):
             path.chmod(database_file.MODE)
