@@ -118,6 +118,11 @@ class SettingsError(SessionStoreError, ValueError):
     """A setting, URL or path that can't be used; the message lists what can."""
 
 
+class ModelWriteError(SessionStoreError):
+    """A write through ``session_store.models`` that would break what the store keeps; refused by
+    the flush, or the statement. The message names the call to use."""
+
+
 class StoreUnavailableError(SessionStoreError):
     """The store can't be reached or written now (permissions, full disk, locked, closed)."""
 
