@@ -8,6 +8,7 @@ from typing import Final
 
 from session_store.backends import Storage, sqlite_file
 from session_store.clock import Clock, utc_now
+from session_store.core import codec
 from session_store.errors import SettingsError, StoreUnavailableError, TransferError
 from session_store.maintenance.findings import OnFinding, ignore
 from session_store.maintenance.rebuild import Rebuild, RepairReport
@@ -72,9 +73,7 @@ def _file(source: Storage) -> Path:
 
 def _rules(source: Storage) -> Rules:
     if source.type == "sqlite":
-        from session_store.maintenance.tables import stored_time
+        return Rules(codec.decode_sorted_time)
+    from session_store.maintenance.verify_file import stored_time
 
-        return Rules(stored_time)
-    from session_store.maintenance.verify_file import stored_time as time
-
-    return Rules(time, lambda value, _: value)
+    return Rules(stored_time, lambda value, _: value)

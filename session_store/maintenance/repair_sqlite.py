@@ -25,7 +25,7 @@ from session_store.maintenance.findings import name_of, unreadable
 from session_store.maintenance.rebuild import Found, Rebuild, key_of
 from session_store.maintenance.rules import record_of
 from session_store.maintenance.scan import Ask, Row, Scan
-from session_store.maintenance.tables import SqliteTables, as_text, stored_time
+from session_store.maintenance.tables import SqliteTables, as_text
 from session_store.session import SessionKey
 from session_store.transfer.sessions import Progress, Stored
 
@@ -215,7 +215,8 @@ class _Repair:
 
 def _stored(record: Mapping[str, Any], entries: Sequence[Any]) -> Stored:
     times = {
-        name: None if record[name] is None else stored_time(record[name], name) for name in TIMES
+        name: None if record[name] is None else codec.decode_sorted_time(record[name], name)
+        for name in TIMES
     }
     return Stored(
         SessionRecord(**{**record, **times}),

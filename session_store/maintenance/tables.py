@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -98,7 +97,7 @@ class SqliteTables(Tables):
         super().__init__(tables_of(PLAIN))
         self._path, self._connection = path, connection
         connection.text_factory = as_text
-        self.rules = Rules(stored_time)
+        self.rules = Rules(codec.decode_sorted_time)
 
     def ask(self, *statements: Statement) -> list[list[Row]]:
         made = [(prepared(one, SqliteDialect.compiler), values) for one, values in statements]
@@ -161,14 +160,6 @@ class ServerTables(Tables):
             found = found.where(tuple_(*key) > tuple_(value("app"), value("user")))
         values = dict(zip(("app", "user"), start or (), strict=False))
         return found.order_by(*key).limit(value("limit")), values | {"limit": _PAGE}
-
-
-def stored_time(value: Any, place: str) -> datetime:
-    """The time of a text as the store writes it: another width would not sort as time does."""
-    time = codec.decode_time(value, place)
-    if codec.encode_time(time) != value:
-        raise CorruptStoreError(f"{place} is no time as the store writes it")
-    return time
 
 
 def as_text(data: bytes) -> Any:

@@ -192,9 +192,14 @@ class TestHistories:
 
 
 WRONG = ["'2024-02-29 12:30:15'", "'2024-02-29'", "1709209815", "x'3230'", "'yesterday'", "''"]
+OF_THE_WIDTH = [
+    "'2024-02-29T12:30:15.0+00:00'",
+    "'2024-02-29T12:30:15,000000Z'",
+    "'2024-W09-4T12:30:15.000000Z'",
+]
 
 
-@pytest.mark.parametrize("time", WRONG)
+@pytest.mark.parametrize("time", WRONG + OF_THE_WIDTH)
 @pytest.mark.parametrize("column", ["created_at", "updated_at", "expires_at"])
 def test_a_time_that_would_not_sort_is_refused_and_never_makes_a_page_come_again(
     tmp_path: Path, column: str, time: str
