@@ -314,25 +314,18 @@ def turn(operation: Apply, dialect: Dialect) -> Statement:
     """Makes room for a turn's entry in a live session that has none of its id, and returns the row,
     if there is one. Where a statement is a round trip, it appends the entry too."""
     (entry,) = operation.entries
-    values = {**operation.key._asdict(), **entry._asdict(), **times(operation.at, dialect)}
+    conditions = times(operation.at, dialect)
     if operation.expected_version is not None:
-        values["expected_version"] = operation.expected_version
+        conditions["expected_version"] = operation.expected_version
     make = _turn_with_entry if dialect.is_remote else _turn
-    return Statement(make(dialect.tables, _given(operation)), values)
+    construct = make(dialect.tables, frozenset(conditions))
+    return Statement(construct, {**operation.key._asdict(), **entry._asdict(), **conditions})
 
 
 @lru_cache(maxsize=256)
 def turn_entry(tables: Tables) -> Insert:
     """After ``turn``, with its values and the row that it returned."""
     return insert(tables.entries).values(_turns_entry(tables) | {"session": value("session")})
-
-
-def _given(operation: Apply) -> frozenset[str]:
-    """The names of what a turn's conditions depend on."""
-    names = [name for name, at in zip(operation.at._fields, operation.at, strict=True) if at]
-    if operation.expected_version is not None:
-        names.append("expected_version")
-    return frozenset(names)
 
 
 @lru_cache(maxsize=256)

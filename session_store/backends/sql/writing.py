@@ -13,7 +13,7 @@ from session_store.backends.sql.rows import RowFormat
 from session_store.backends.sql.runner import Rows, Statements
 from session_store.core.decisions import Decision, SharedScope, decide, shared_scopes, turned
 from session_store.core.operations import Apply, Create, Delete, Operation, Put
-from session_store.core.records import EntryRecord
+from session_store.core.records import EntryRecord, SessionRecord
 from session_store.session import Applied, SessionKey
 
 
@@ -108,7 +108,7 @@ class Writing:
             case Delete() if session is not None:
                 self._run.run(sql.remove_session(self._tables), {"id": session})
             case Apply() if session is not None and decision.record is not None:
-                self._change(session, operation, decision)
+                self._change(session, operation, decision.record, decision.keep)
         self._append(session, decision.entries)
         self._share(decision, operation.at.now)
 
@@ -126,14 +126,13 @@ class Writing:
         values = self._rows.values(put.record) | {"id": session}
         self._run.run(sql.replace_session(self._tables), values)
 
-    def _change(self, session: int, operation: Apply, decision: Decision) -> None:
-        if decision.record is None:
-            return
+    def _change(
+        self, session: int, operation: Apply, record: SessionRecord, keep: int | None
+    ) -> None:
         change = sql.change_session(self._tables, with_documents=operation.needs_documents)
-        self._run.run(change, self._rows.values(decision.record) | {"id": session})
-        if decision.keep is not None:
-            keep = {"id": session, "keep": decision.keep}
-            self._run.run(sql.remove_entries_after(self._tables), keep)
+        self._run.run(change, self._rows.values(record) | {"id": session})
+        if keep is not None:
+            self._run.run(sql.remove_entries_after(self._tables), {"id": session, "keep": keep})
 
     def _append(self, session: int | None, entries: Iterable[EntryRecord]) -> None:
         rows = list(self._rows.of_entries(session, entries))
