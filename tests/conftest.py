@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,12 @@ settings.register_profile(
 )
 settings.register_profile("thorough", max_examples=1000, stateful_step_count=100, deadline=None)
 settings.load_profile("quick")
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and what ignores a signal
+    hands that on: no process of ours could be interrupted, nor PgBouncer be ended."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Backend:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ from sqlalchemy import Engine, event
 
 from session_store.backends.sql import schema
 from session_store.backends.sql.names import Names
+from session_store.repository import SessionRepository
+from session_store.testing.given import change, load, messages
 from tests.backends.processes import exit_code, forked
 
 ROOT = Path(__file__).parents[2]
@@ -159,3 +165,28 @@ def _by_name(rows: list[Any], names: Names) -> dict[str, Any]:
 
     plainly = ([plain(value) for value in row] for row in rows)
     return {name: rest for name, *rest in plainly}
+
+
+@contextmanager
+def taking_turns(store: SessionRepository) -> Iterator[None]:
+    """Two threads append to its session, before, in and after the block; nothing of it is lost."""
+    stop = threading.Event()
+
+    def take_turns(name: str) -> int:
+        for number in count():
+            if stop.is_set():
+                break
+            change(store, entries=messages(f"{name} {number}"))
+        return number
+
+    with ThreadPoolExecutor(2) as threads:
+        working = [threads.submit(take_turns, name) for name in ("ada", "bob")]
+        time.sleep(0.2)
+        try:
+            yield
+            time.sleep(0.2)
+        finally:
+            stop.set()
+        turns = sum(each.result() for each in working)
+    assert [entry.seq for entry in load(store).entries] == list(range(1, turns + 1))
+    assert turns > 10

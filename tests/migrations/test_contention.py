@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,16 @@ from session_store.backends.sql.postgresql import upgrade as postgres_upgrade
 from session_store.backends.sql.postgresql.store import open_postgres
 from session_store.backends.sql.postgresql.url import PostgresUrl
 from session_store.errors import SchemaError, StoreUnavailableError
-from session_store.testing.given import change, create, load, messages
+from session_store.testing.given import create
 from tests.backends.processes import exit_code, forked
-from tests.migrations.support import MADE_UP, catalog, revision_in, upgrade, with_revision
+from tests.migrations.support import (
+    MADE_UP,
+    catalog,
+    revision_in,
+    taking_turns,
+    upgrade,
+    with_revision,
+)
 from tests.servers.pgbouncer import PgBouncer
 
 PROCESSES = 8
@@ -149,22 +153,7 @@ def test_an_open_application_keeps_working_through_an_upgrade(
 ) -> None:
     upgrade(postgres_url)
     newer = with_revision(tmp_path / "newer", ADD_COLUMN)
-    stop = threading.Event()
-    with open_postgres(postgres_url) as store, ThreadPoolExecutor(2) as threads:
+    with open_postgres(postgres_url) as store:
         create(store)
-
-        def take_turns(name: str) -> int:
-            for number in count():
-                if stop.is_set():
-                    break
-                change(store, entries=messages(f"{name} {number}"))
-            return number
-
-        working = [threads.submit(take_turns, name) for name in ("ada", "bob")]
-        time.sleep(0.2)
-        upgrade(postgres_url, revisions=newer)
-        time.sleep(0.2)
-        stop.set()
-        turns = sum(each.result() for each in working)
-        assert [entry.seq for entry in load(store).entries] == list(range(1, turns + 1))
-        assert turns > 10
+        with taking_turns(store):
+            upgrade(postgres_url, revisions=newer)

@@ -5,12 +5,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +14,8 @@ import psycopg
 import pytest
 
 from session_store.backends.sql.sqlite.store import open_sqlite
-from session_store.testing.given import change, create, load, messages
-from tests.migrations.support import downgrade, upgrade
+from session_store.testing.given import create
+from tests.migrations.support import downgrade, taking_turns, upgrade
 
 BEFORE = "0005"
 TIME = "2026-01-02T03:04:05.000000Z"
@@ -114,25 +110,8 @@ def test_what_it_sends_does_what_it_did(send: Sender) -> None:
 
 def test_a_file_that_is_open_is_written_to_through_the_upgrade(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    stop = threading.Event()
-    with open_sqlite(path) as store, ThreadPoolExecutor(2) as threads:
+    with open_sqlite(path) as store:
         create(store)
         downgrade(f"sqlite:///{path}", BEFORE)
-
-        def take_turns(name: str) -> int:
-            for number in count():
-                if stop.is_set():
-                    break
-                change(store, entries=messages(f"{name} {number}"))
-            return number
-
-        working = [threads.submit(take_turns, name) for name in ("ada", "bob")]
-        time.sleep(0.2)
-        try:
+        with taking_turns(store):
             upgrade(f"sqlite:///{path}")
-            time.sleep(0.2)
-        finally:
-            stop.set()
-        turns = sum(each.result() for each in working)
-        assert [entry.seq for entry in load(store).entries] == list(range(1, turns + 1))
-        assert turns > 10
