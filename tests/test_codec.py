@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import random
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -212,6 +213,22 @@ class TestTimes:
     @given(times)
     def test_a_time_comes_back(self, time: datetime) -> None:
         assert codec.decode_time(codec.encode_time(time), "t") == time
+
+    @given(times)
+    def test_a_stored_time_comes_back_as_one_that_sorts(self, time: datetime) -> None:
+        assert codec.decode_sorted_time(codec.encode_time(time), "t") == time
+
+    def test_what_reads_as_one_that_sorts_is_written_so(self) -> None:
+        chance, seen = random.Random(1), 0
+        for _ in range(50_000):
+            text = list("2026-01-02T03:04:05.123456Z")
+            for _ in range(chance.randint(1, 6)):
+                text[chance.randrange(len(text))] = chance.choice("0123456789-:.,TZ+Wz t/")
+            with suppress(CorruptStoreError):
+                time = codec.decode_sorted_time("".join(text), "t")
+                assert codec.encode_time(time) == "".join(text)
+                seen += 1
+        assert seen > 1000
 
     @given(times, times)
     def test_texts_sort_as_their_times(self, one: datetime, two: datetime) -> None:

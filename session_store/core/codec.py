@@ -28,10 +28,8 @@ MAX_KIND_BYTES: Final = 64
 MAX_LABEL_BYTES: Final = 1024
 
 _from_iso: Final = datetime.fromisoformat
-_IS_STORED_TIME: Final = re.compile(
-    r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d\.\d{6}Z", re.ASCII
-).fullmatch
-"""To write it anew and compare takes four times as long: 1.3 us, of each time of a list."""
+_TIME_WIDTH: Final = 27
+"""Characters of a time as text."""
 
 _by_msgspec: Final = msgspec.json.Decoder().decode
 
@@ -138,10 +136,21 @@ def decode_time(value: Any, place: str) -> datetime:
 
 
 def decode_sorted_time(value: Any, place: str) -> datetime:
-    """The same, of text as ``encode_time`` writes it only: another would not sort as time does."""
+    """The same, of text as ``encode_time`` writes it only: another would not sort as time does.
+
+    Of what can be read as a time the marks are looked at, and that it is not 24:00, which Python
+    3.14 reads. By a pattern that takes 1.4 times as long, by writing the time anew 5 times.
+    """
     try:
-        if _IS_STORED_TIME(value):
-            return _from_iso(value)
+        time = _from_iso(value)
+        if (
+            len(value) == _TIME_WIDTH
+            and value[7] == "-"
+            and "T" < value[10:13] < "T24"
+            and value[19] == "."
+            and value[26] == "Z"
+        ):
+            return time
     except (TypeError, ValueError):
         pass
     decode_time(value, place)
